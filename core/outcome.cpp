@@ -1,0 +1,193 @@
+#include "core/outcome.hpp"
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+namespace assay {
+namespace {
+
+using std::chrono::microseconds;
+
+Result<int64_t> whole(const Json& json, const char* key, int64_t fallback, int64_t limit) {
+  const auto it = json.find(key);
+  if (it == json.end()) return fallback;
+  if (!it->is_number_integer()) return fail(ErrorKind::config, std::string(key) + " must be a whole number");
+  if (it->is_number_unsigned() && it->get<uint64_t>() > static_cast<uint64_t>(limit))
+    return fail(ErrorKind::config, std::string(key) + " is too large");
+  const auto value = it->get<int64_t>();
+  if (value < 0 || value > limit) return fail(ErrorKind::config, std::string(key) + " is out of range");
+  return value;
+}
+
+Result<std::string> text(const Json& json, const char* key) {
+  const auto it = json.find(key);
+  if (it == json.end()) return std::string();
+  if (!it->is_string()) return fail(ErrorKind::config, std::string(key) + " must be a string");
+  return it->get<std::string>();
+}
+
+Result<OutcomeId> id_from(const Json& json) {
+  constexpr int64_t kSmall = std::numeric_limits<int>::max();
+  if (!json.contains("item")) return fail(ErrorKind::config, "item is missing");
+  ASSAY_TRY(const auto item, whole(json, "item", 0, int64_t{1} << 53));
+  ASSAY_TRY(const auto model, whole(json, "model", 0, kSmall));
+  ASSAY_TRY(const auto evaluator, whole(json, "evaluator", 0, kSmall));
+  ASSAY_TRY(const auto trial, whole(json, "trial", 0, kSmall));
+  return OutcomeId{item, static_cast<int>(model), static_cast<int>(evaluator), static_cast<int>(trial)};
+}
+
+Result<Usage> usage_from(const Json& json) {
+  Usage usage;
+  const auto it = json.find("usage");
+  if (it == json.end()) return usage;
+  if (!it->is_object()) return fail(ErrorKind::config, "usage must be an object");
+  ASSAY_TRY(const auto wall, whole(*it, "wall_us", 0, int64_t{1} << 53));
+  ASSAY_TRY(const auto cpu, whole(*it, "cpu_us", 0, int64_t{1} << 53));
+  ASSAY_TRY(const auto memory, whole(*it, "memory_bytes", 0, int64_t{1} << 53));
+  ASSAY_TRY(usage.method, text(*it, "method"));
+  usage.wall = microseconds(wall);
+  usage.cpu = microseconds(cpu);
+  usage.memory_bytes = static_cast<uint64_t>(memory);
+  return usage;
+}
+
+Result<void> read_score(const Json& json, Outcome& outcome) {
+  const Json& score = json["score"];
+  if (!score.is_number() || !std::isfinite(score.get<double>()))
+    return fail(ErrorKind::config, "score must be a finite number");
+  outcome.verdict = Verdict::scored;
+  outcome.score = score.get<double>();
+  if (const auto it = json.find("passed"); it != json.end() && !it->is_null()) {
+    if (!it->is_boolean()) return fail(ErrorKind::config, "passed must be true, false or null");
+    outcome.passed = it->get<bool>();
+  }
+  if (const auto it = json.find("metrics"); it != json.end()) {
+    if (!it->is_object()) return fail(ErrorKind::config, "metrics must be an object of numbers");
+    for (const auto& [name, value] : it->items()) {
+      if (!value.is_number() || !std::isfinite(value.get<double>()))
+        return fail(ErrorKind::config, "metrics." + name + " must be a finite number");
+      outcome.metrics.emplace_back(name, value.get<double>());
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string_view to_string(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::scored: return "scored";
+    case Verdict::errored: return "errored";
+    case Verdict::skipped: return "skipped";
+  }
+  return "errored";
+}
+
+Outcome Outcome::scored(double score) {
+  Outcome outcome;
+  outcome.verdict = Verdict::scored;
+  outcome.score = score;
+  return outcome;
+}
+
+Outcome Outcome::errored(ErrorKind kind, std::string message) {
+  Outcome outcome;
+  outcome.error = Error{kind, std::move(message)};
+  return outcome;
+}
+
+Outcome Outcome::skipped(std::string reason) {
+  Outcome outcome;
+  outcome.verdict = Verdict::skipped;
+  outcome.reason = std::move(reason);
+  return outcome;
+}
+
+void apply_threshold(Outcome& outcome, std::optional<double> pass_threshold) {
+  if (outcome.verdict != Verdict::scored || outcome.passed || !pass_threshold) return;
+  outcome.passed = outcome.score >= *pass_threshold;
+}
+
+void append_outcome_json(std::string& out, const OutcomeId& id, const Outcome& outcome) {
+  const auto number = [&](const char* key, int64_t value) {
+    out += key;
+    out += std::to_string(value);
+  };
+  number("{\"item\":", id.item);
+  if (id.model != 0) number(",\"model\":", id.model);
+  if (id.evaluator != 0) number(",\"evaluator\":", id.evaluator);
+  if (id.trial != 0) number(",\"trial\":", id.trial);
+  switch (outcome.verdict) {
+    case Verdict::scored:
+      out += ",\"score\":";
+      append_json_number(out, outcome.score);
+      if (outcome.passed) out += *outcome.passed ? ",\"passed\":true" : ",\"passed\":false";
+      if (!outcome.reason.empty()) {
+        out += ",\"reason\":";
+        append_json_quote(out, outcome.reason);
+      }
+      if (!outcome.metrics.empty()) {
+        char separator = '{';
+        out += ",\"metrics\":";
+        for (const auto& [name, value] : outcome.metrics) {
+          out += separator;
+          append_json_quote(out, name);
+          out += ':';
+          append_json_number(out, value);
+          separator = ',';
+        }
+        out += '}';
+      }
+      break;
+    case Verdict::errored:
+      out += ",\"error\":{\"kind\":\"";
+      out += to_string(outcome.error.kind);
+      out += "\",\"message\":";
+      append_json_quote(out, outcome.error.message);
+      out += '}';
+      break;
+    case Verdict::skipped:
+      out += ",\"skipped\":";
+      append_json_quote(out, outcome.reason);
+      break;
+  }
+  if (!outcome.log.empty()) {
+    out += ",\"log\":";
+    append_json_quote(out, outcome.log);
+  }
+  number(",\"usage\":{\"wall_us\":", outcome.usage.wall.count());
+  number(",\"cpu_us\":", outcome.usage.cpu.count());
+  number(",\"memory_bytes\":", static_cast<int64_t>(outcome.usage.memory_bytes));
+  if (!outcome.usage.method.empty()) {
+    out += ",\"method\":";
+    append_json_quote(out, outcome.usage.method);
+  }
+  out += "}}";
+}
+
+Result<OutcomeRow> outcome_from_json(const Json& json) {
+  if (!json.is_object()) return fail(ErrorKind::config, "an outcome must be an object");
+  OutcomeRow row;
+  ASSAY_TRY(row.id, id_from(json));
+  if (json.contains("score") + json.contains("error") + json.contains("skipped") != 1)
+    return fail(ErrorKind::config, "an outcome has exactly one of score, error, skipped");
+  if (json.contains("score")) {
+    ASSAY_OK(read_score(json, row.outcome));
+    ASSAY_TRY(row.outcome.reason, text(json, "reason"));
+  } else if (json.contains("error")) {
+    const Json& error = json["error"];
+    if (!error.is_object()) return fail(ErrorKind::config, "error must be an object");
+    ASSAY_TRY(const auto kind, text(error, "kind"));
+    ASSAY_TRY(auto message, text(error, "message"));
+    row.outcome = Outcome::errored(error_kind_from(kind), std::move(message));
+  } else {
+    ASSAY_TRY(auto reason, text(json, "skipped"));
+    row.outcome = Outcome::skipped(std::move(reason));
+  }
+  ASSAY_TRY(row.outcome.log, text(json, "log"));
+  ASSAY_TRY(row.outcome.usage, usage_from(json));
+  return row;
+}
+
+}  // namespace assay

@@ -1,0 +1,66 @@
+// How one evaluation of one item ended. Every (item, model, evaluator, trial) ends as exactly one Outcome.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/error.hpp"
+#include "core/json.hpp"
+
+namespace assay {
+
+enum class Verdict { scored, errored, skipped };
+std::string_view to_string(Verdict verdict);
+
+/// What an evaluation used, and how that was measured ("rusage": by the runtime itself; later also cgroup v2, v1).
+struct Usage {
+  std::chrono::microseconds wall{0};
+  std::chrono::microseconds cpu{0};
+  uint64_t memory_bytes = 0;  ///< peak of the evaluator's own allocations
+  std::string method;
+};
+
+/// The identity of an outcome within its run; posting it twice changes nothing.
+struct OutcomeId {
+  int64_t item = 0;
+  int model = 0;
+  int evaluator = 0;
+  int trial = 0;
+  auto operator<=>(const OutcomeId&) const = default;
+};
+
+struct Outcome {
+  Verdict verdict = Verdict::errored;
+  double score = 0;            ///< finite; of `scored` only
+  std::optional<bool> passed;  ///< nullopt: no threshold and the evaluator did not say
+  std::string reason;          ///< why this score, or why skipped
+  std::vector<std::pair<std::string, double>> metrics;  ///< named numbers the evaluator adds; of `scored` only
+  Error error{ErrorKind::internal, "no outcome"};       ///< of `errored` only
+  std::string log;                                      ///< what the evaluator logged, head and tail
+  Usage usage;
+
+  static Outcome scored(double score);
+  static Outcome errored(ErrorKind kind, std::string message);
+  static Outcome skipped(std::string reason);
+};
+
+/// `passed` from the threshold, unless the evaluator said so itself.
+void apply_threshold(Outcome& outcome, std::optional<double> pass_threshold);
+
+/// The wire form, an object (docs/worker-protocol.md, "Append"): {"item":3,"evaluator":1,"score":0.5,…}; `model`,
+/// `evaluator` and `trial` are left out when 0.
+void append_outcome_json(std::string& out, const OutcomeId& id, const Outcome& outcome);
+
+struct OutcomeRow {
+  OutcomeId id;
+  Outcome outcome;
+};
+/// `config` that names the field at fault; a score that is no finite number is refused here.
+Result<OutcomeRow> outcome_from_json(const Json& json);
+
+}  // namespace assay

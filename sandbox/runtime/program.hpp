@@ -1,0 +1,30 @@
+// An evaluator as the sandbox sees it: source, language and limits.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace assay::sandbox {
+
+/// Limits of one evaluation. Defaults are those of the lua runtime.
+struct Limits {
+  std::chrono::milliseconds wall{10'000};
+  std::chrono::milliseconds cpu{5'000};
+  uint64_t memory_bytes = 64ULL << 20;
+  uint64_t result_bytes = 1ULL << 20;  ///< of the result as JSON
+  uint64_t log_bytes = 64ULL << 10;    ///< kept: half from the head, half from the tail
+};
+
+struct Program {
+  std::string name;      ///< for messages and as the chunk name of tracebacks
+  std::string language;  ///< "lua"
+  std::string source;
+  std::string params = "{}";  ///< a JSON object, given to the evaluator
+  Limits limits;
+
+  /// Two programs with the same key share hosts.
+  std::string key() const;
+};
+
+}  // namespace assay::sandbox
