@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <ctime>
 
@@ -23,17 +24,6 @@ std::string random_bytes(size_t count) {
   return bytes;
 }
 
-std::string hex(std::string_view bytes) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  text.reserve(bytes.size() * 2);
-  for (const char c : bytes) {
-    text += kDigits[static_cast<unsigned char>(c) >> 4];
-    text += kDigits[static_cast<unsigned char>(c) & 15];
-  }
-  return text;
-}
-
 constexpr std::array<uint32_t, 256> make_crc_table() {
   std::array<uint32_t, 256> table{};
   for (uint32_t i = 0; i < 256; ++i) {
@@ -46,6 +36,17 @@ constexpr std::array<uint32_t, 256> make_crc_table() {
 
 }  // namespace
 
+std::string to_hex(std::string_view bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(bytes.size() * 2);
+  for (const char c : bytes) {
+    text += kDigits[static_cast<unsigned char>(c) >> 4];
+    text += kDigits[static_cast<unsigned char>(c) & 15];
+  }
+  return text;
+}
+
 std::string make_id(std::string_view prefix) {
   static constexpr char kAlphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
   std::string id(prefix);
@@ -53,15 +54,17 @@ std::string make_id(std::string_view prefix) {
   return id;
 }
 
-std::string random_hex(size_t bytes) { return hex(random_bytes(bytes)); }
+std::string random_hex(size_t bytes) {
+  return to_hex(random_bytes(bytes));
+}
 
 std::string sha256_hex(std::string_view data) {
   std::string digest(32, '\0');
   unsigned length = 0;
-  const int ok = EVP_Digest(data.data(), data.size(), reinterpret_cast<unsigned char*>(digest.data()), &length,
-                            EVP_sha256(), nullptr);
+  const int ok = EVP_Digest(data.data(), data.size(), reinterpret_cast<unsigned char*>(digest.data()),
+                            &length, EVP_sha256(), nullptr);
   ASSAY_CHECK(ok == 1 && length == 32, "SHA-256 is not available");
-  return hex(digest);
+  return to_hex(digest);
 }
 
 uint32_t crc32c(std::string_view data) {
@@ -72,18 +75,20 @@ uint32_t crc32c(std::string_view data) {
 }
 
 int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
       .count();
 }
 
 std::string iso8601(int64_t unix_ms) {
-  const std::time_t seconds = unix_ms / 1000;
+  const int64_t milliseconds = ((unix_ms % 1000) + 1000) % 1000;  // counts up before 1970 too
+  const std::time_t seconds = (unix_ms - milliseconds) / 1000;
   std::tm parts{};
   gmtime_r(&seconds, &parts);
   std::array<char, 40> text{};
   std::snprintf(text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,
                 parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                static_cast<int>(unix_ms % 1000));
+                static_cast<int>(milliseconds));
   return text.data();
 }
 

@@ -10,6 +10,8 @@ namespace assay {
 
 /// "run_" + 26 characters of Crockford base32: 130 random bits from the kernel.
 std::string make_id(std::string_view prefix);
+/// Lower-case hexadecimal.
+std::string to_hex(std::string_view bytes);
 /// `bytes` random bytes from the kernel, as lower-case hexadecimal.
 std::string random_hex(size_t bytes);
 /// SHA-256 as lower-case hexadecimal.

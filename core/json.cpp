@@ -9,7 +9,8 @@
 namespace assay {
 namespace {
 
-/// Builds the document as nlohmann's own builder does, but refuses depth and duplicate keys, which that one takes.
+/// Builds the document as nlohmann's own builder does, but refuses depth and duplicate keys, which that one
+/// takes.
 class StrictBuilder final : public nlohmann::json_sax<Json> {
  public:
   StrictBuilder(Json& root, int depth_limit) : root_(root), depth_limit_(depth_limit) {}
@@ -78,7 +79,8 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
   std::string key_;
 };
 
-/// Length of the UTF-8 sequence at the start of `text`, 0 when it is none (RFC 3629: no surrogates, no overlongs).
+/// Length of the UTF-8 sequence at the start of `text`, 0 when it is none (RFC 3629: no surrogates, no
+/// overlongs).
 size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const auto tail = [&](size_t i) { return i < text.size() && (byte(i) & 0xC0) == 0x80; };
@@ -113,8 +115,12 @@ Result<Json> parse_json(std::string_view text, int depth_limit) {
   return fail(ErrorKind::config, "not valid JSON: " + to_valid_utf8(why));
 }
 
-std::string dump_json(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
-std::string dump_json_pretty(const Json& value) { return value.dump(2, ' ', false, Json::error_handler_t::replace); }
+std::string dump_json(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+std::string dump_json_pretty(const Json& value) {
+  return value.dump(2, ' ', false, Json::error_handler_t::replace);
+}
 
 void append_json_quote(std::string& out, std::string_view text) {
   static constexpr std::array<char, 16> kHex = {'0', '1', '2', '3', '4', '5', '6', '7',
@@ -135,11 +141,21 @@ void append_json_quote(std::string& out, std::string_view text) {
     }
     out.append(text, start, i - start);
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (c < 0x20) {
           out += "\\u00";
@@ -169,6 +185,15 @@ void append_json_number(std::string& out, double value) {
   std::array<char, 32> buffer;
   const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
   out.append(buffer.data(), end);
+}
+
+bool is_valid_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = utf8_length(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
 }
 
 std::string to_valid_utf8(std::string_view text) {

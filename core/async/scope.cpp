@@ -23,6 +23,12 @@ namespace {
   std::abort();
 }
 
+/// Cancellation is a value in this house: a cancelled wait says so, no await throws for it.
+Task<> without_throwing(Task<> task) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  co_await std::move(task);
+}
+
 }  // namespace
 
 Task<bool> sleep_until(Deadline when) {
@@ -39,7 +45,7 @@ Scope::~Scope() { ASSAY_CHECK(children_->empty(), "a Scope was destroyed before 
 void Scope::spawn(std::string name, Task<> task) {
   const auto child = children_->emplace(children_->end());
   child->name = std::move(name);
-  asio::co_spawn(executor_, std::move(task),
+  asio::co_spawn(executor_, without_throwing(std::move(task)),
                  asio::bind_cancellation_slot(child->signal.slot(), [this, child](const std::exception_ptr& error) {
                    if (error) child_threw(child->name, error);
                    children_->erase(child);

@@ -18,7 +18,8 @@
 namespace assay {
 
 /// A nursery. Children run on the scope's executor; join() must be awaited before the scope is destroyed. An exception
-/// that leaves a child is a bug of that child: it is logged with the child's name and the program stops.
+/// that leaves a child is a bug of that child: it is logged with the child's name and the program stops. In a child,
+/// cancellation ends the wait it is in (`cancelled`, false) and throws nothing; loops ask their own flag.
 /// Not thread-safe: use it on its executor only.
 class Scope {
  public:

@@ -1,0 +1,25 @@
+// What every handler gets: the store, the settings, and the bells.
+#pragma once
+
+#include <atomic>
+#include <functional>
+
+#include "api/bell.hpp"
+#include "api/metrics_cache.hpp"
+#include "api/server.hpp"
+#include "api/store/store.hpp"
+
+namespace assay::api {
+
+struct Context {
+  Context(const Server::Options& options_, Store& store_) : options(options_), store(store_) {}
+
+  const Server::Options& options;
+  Store& store;
+  Bell work;      ///< a shard may be claimed that could not be before; or the server stops
+  Bell complete;  ///< a run has all its outcomes; or the server stops
+  MetricsCache metrics;
+  std::atomic<bool> stopping = false;
+};
+
+}  // namespace assay::api

@@ -1,0 +1,128 @@
+#include "api/http/route.hpp"
+
+#include <algorithm>
+
+#include "api/context.hpp"
+#include "core/id.hpp"
+
+namespace assay::api {
+namespace {
+
+bool matches(std::string_view pattern, std::string_view path, std::vector<std::string>& parameters) {
+  parameters.clear();
+  while (!pattern.empty() && !path.empty()) {
+    const auto want = pattern.substr(1, pattern.find('/', 1) - 1);
+    const auto have = path.substr(1, path.find('/', 1) - 1);
+    pattern.remove_prefix(std::min(want.size() + 1, pattern.size()));
+    path.remove_prefix(std::min(have.size() + 1, path.size()));
+    if (want == "{}") {
+      auto decoded = percent_decode(have, false);
+      if (!decoded || decoded->empty()) return false;
+      parameters.push_back(std::move(*decoded));
+    } else if (want != have) {
+      return false;
+    }
+  }
+  return pattern.empty() && path.empty();
+}
+
+Task<Answer<Principal>> authenticate(Context& context, const Request& request) {
+  constexpr std::string_view kScheme = "Bearer ";
+  const auto header = request.header("authorization");
+  if (!header.starts_with(kScheme))
+    co_return refuse(401, "missing_api_key", "give an API key: Authorization: Bearer KEY");
+  std::string hash = sha256_hex(header.substr(kScheme.size()));
+  const auto principal = co_await context.store.principal(std::move(hash));
+  if (!principal) co_return std::unexpected(principal.error());
+  if (!*principal) co_return refuse(401, "invalid_api_key", "this API key is not known, or was revoked");
+  co_return **principal;
+}
+
+std::string scope_names(unsigned scopes) {
+  std::string names;
+  const auto add = [&](Scope scope, const char* name) {
+    if ((scopes & scope) != 0) names += (names.empty() ? "" : " or ") + std::string(name);
+  };
+  add(kAdmin, "admin");
+  add(kSubmit, "submit");
+  add(kRead, "read");
+  add(kWorker, "worker");
+  return names;
+}
+
+bool is_json(std::string_view type) {
+  const auto media = type.substr(0, type.find(';'));
+  return media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"));
+}
+
+Task<Answer<std::optional<Response>>> replay(Context& context, const Request& request) {
+  const auto earlier = co_await context.store.receipt(request.principal.project, request.receipt->key);
+  if (!earlier) co_return std::unexpected(earlier.error());
+  if (!*earlier) co_return std::nullopt;
+  if ((*earlier)->request_sha256 != request.receipt->request_sha256)
+    co_return refuse(409, "idempotency_mismatch", "this Idempotency-Key was used with another request",
+                     "Idempotency-Key");
+  Response response((*earlier)->response);
+  response.headers.emplace_back("Idempotent-Replay", "true");
+  co_return std::optional<Response>(std::move(response));
+}
+
+}  // namespace
+
+Found find_route(std::span<const Route> routes, Request& request) {
+  Found found;
+  std::vector<std::string> parameters;
+  for (const auto& route : routes) {
+    if (!matches(route.pattern, request.path, parameters)) continue;
+    if (route.method == request.method) {
+      request.parameters = std::move(parameters);
+      return {&route, {}};
+    }
+    found.allow += (found.allow.empty() ? "" : ", ") + std::string(route.method);
+  }
+  return found;
+}
+
+Task<Answer<const Route*>> admit(Context& context, std::span<const Route> routes, Request& request) {
+  const auto found = find_route(routes, request);
+  if (found.route == nullptr && found.allow.empty())
+    co_return refuse(404, "route_not_found", "there is nothing at " + request.path);
+  if (found.route == nullptr)
+    co_return refuse(405, "method_not_allowed", request.method + " is not served here; use " + found.allow, found.allow);
+  const Route& route = *found.route;
+  if (route.scopes != 0) {
+    const auto principal = co_await authenticate(context, request);
+    if (!principal) co_return std::unexpected(principal.error());
+    if ((principal->scopes & route.scopes) == 0)
+      co_return refuse(403, "missing_scope", "this API key lacks the scope " + scope_names(route.scopes));
+    request.principal = *principal;
+  }
+  if (route.body == Body::json && !is_json(request.header("content-type")))
+    co_return refuse(415, "unsupported_media_type", "send Content-Type: application/json", "Content-Type");
+  if (route.creates && !request.header("idempotency-key").empty()) {
+    const auto key = request.header("idempotency-key");
+    if (key.size() > 255)
+      co_return refuse(422, "invalid_value", "an Idempotency-Key has at most 255 characters", "Idempotency-Key");
+    request.receipt = Receipt{std::string(key), "", ""};
+  }
+  co_return &route;
+}
+
+Task<Answer<Response>> handle(Context& context, const Route& route, Request& request) {
+  const bool once = request.receipt.has_value();
+  // A streamed body is not known yet; its handler fills in the digest, and the store finds the double.
+  if (once && route.body != Body::stream) {
+    request.receipt->request_sha256 = sha256_hex(request.method + ' ' + request.path + '\n' + request.body);
+    auto earlier = co_await replay(context, request);
+    if (!earlier) co_return std::unexpected(earlier.error());
+    if (*earlier) co_return std::move(**earlier);
+  }
+  auto answer = co_await route.handler(context, request);
+  if (answer || !once || answer.error().code != "idempotency_key_in_use") co_return answer;
+  auto earlier = co_await replay(context, request);
+  if (!earlier) co_return std::unexpected(earlier.error());
+  if (*earlier) co_return std::move(**earlier);
+  co_return answer;
+}
+
+}  // namespace assay::api

@@ -1,0 +1,68 @@
+// The control plane, ready to be embedded: `assay serve` runs one, `assay run` runs one in its own process.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/error.hpp"
+
+namespace assay::api {
+
+class Server {
+ public:
+  struct Limits {
+    size_t json_body_bytes = size_t{8} << 20;
+    size_t line_bytes = size_t{8} << 20;  ///< one row of a dataset
+    size_t dataset_bytes = size_t{64} << 30;
+    size_t header_bytes = size_t{16} << 10;
+    size_t connections = 4096;
+  };
+  struct Timeouts {
+    std::chrono::milliseconds header{10'000};      ///< from a request's first byte to the end of its header
+    std::chrono::milliseconds body{30'000};        ///< without a byte of a body that is being read
+    std::chrono::milliseconds write{30'000};       ///< without progress of an answer
+    std::chrono::milliseconds keep_alive{75'000};  ///< between requests
+    std::chrono::milliseconds stop{10'000};        ///< for requests in flight when the server stops
+  };
+  struct Options {
+    std::string store_path = ":memory:";       ///< a file; ":memory:" is a temporary one, removed at the end
+    std::string listen = "127.0.0.1:0";        ///< HOST:PORT (port 0 chooses one) or unix:/PATH
+    size_t threads = 2;                        ///< that serve requests; the store has its own
+    Limits limits;
+    Timeouts timeouts;
+    std::chrono::milliseconds lease_ttl{30'000};
+    std::chrono::milliseconds accept_within{30'000};  ///< the first heartbeat of a lease
+    std::chrono::milliseconds heartbeat{10'000};
+    std::chrono::milliseconds claim_wait{20'000};     ///< told to workers; they may ask for at most 25 s
+    std::chrono::milliseconds retry_base{1'000};      ///< a failed shard waits 2^attempt of these
+    std::chrono::milliseconds tick{1'000};            ///< how often expired leases are looked for
+  };
+
+  /// Binds, opens the store and starts the threads. The error is one sentence: what is wrong and what to do.
+  static Result<std::unique_ptr<Server>> start(Options options);
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  /// Stops.
+  ~Server();
+
+  /// Where it listens, with the real port: "127.0.0.1:41235" or "unix:/run/assay.sock".
+  const std::string& address() const;
+  /// A new key for `project` (made when absent), shown this once. Scopes: admin, submit, read, worker.
+  Result<std::string> create_key(const std::string& project, const std::string& name,
+                                 const std::vector<std::string>& scopes);
+  /// Takes no new requests, lets those in flight end (Timeouts::stop), and returns when all threads have ended.
+  void stop();
+
+ private:
+  struct Impl;
+  explicit Server(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Makes a key in a store that no server is serving.
+Result<std::string> create_key(const std::string& store_path, const std::string& project, const std::string& name,
+                               const std::vector<std::string>& scopes);
+
+}  // namespace assay::api

@@ -1,0 +1,80 @@
+// The worker surface's vocabulary (docs/worker-protocol.md).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/store/types.hpp"
+
+namespace assay::api {
+
+struct WorkerHello {
+  std::string name, boot_id, version, sandbox;
+  std::vector<std::string> environments;
+  int64_t slots = 1;
+};
+
+/// Who calls; checked by every call of the worker surface.
+struct WorkerRef {
+  int64_t project = 0;
+  std::string worker_id, boot_id;
+};
+
+/// What names a lease and proves that it is held.
+struct LeaseRef {
+  std::string run;
+  int64_t shard = 0;
+  int64_t epoch = 0;
+  std::string token;
+};
+
+struct Lease {
+  LeaseRef ref;
+  int64_t attempt = 1;
+  int64_t lo = 0, hi = 0;
+  std::vector<Range> done;  ///< codes of the outcomes that are stored already
+  /// For every item of [lo, hi); nullopt: the row is the side's `first` + item.
+  std::optional<std::vector<int64_t>> sample_rows, ground_truth_rows;
+};
+
+struct ClaimRequest {
+  WorkerRef worker;
+  std::string claim_id;
+  int64_t max = 1;
+};
+
+enum class LeaseVerdict { ok, cancel, lost, done };
+std::string_view to_string(LeaseVerdict verdict);
+
+struct HeartbeatAnswer {
+  std::vector<LeaseVerdict> verdicts;  ///< one for every lease that was listed
+  std::vector<Lease> unknown;
+};
+
+struct AppendAnswer {
+  int64_t inserted = 0;
+  int64_t duplicate = 0;
+  bool held = false;  ///< the lease is current and was renewed
+};
+
+struct CompleteAnswer {
+  bool last = false;  ///< the run has all its outcomes now: it is to be finalized
+};
+
+struct ShardFailure {
+  ErrorKind kind = ErrorKind::internal;
+  std::string message;
+};
+
+/// How long things are kept and waited for.
+struct LeasePolicy {
+  std::chrono::milliseconds ttl{30'000};
+  std::chrono::milliseconds accept_within{30'000};
+  std::chrono::milliseconds retry_base{1'000};  ///< a failed shard waits 2^attempt of these, at most 60
+  int fruitless_failures = 3;  ///< so many in a row without a new outcome end the run as `error`
+};
+
+}  // namespace assay::api

@@ -1,0 +1,92 @@
+// Outcomes, read in the order of their identities.
+#include "api/store/sqlite_impl.hpp"
+
+namespace assay::api {
+namespace {
+
+constexpr int64_t kScanPage = 20'000;
+
+Verdict verdict_from(int64_t number) { return static_cast<Verdict>(number); }
+
+std::optional<bool> passed_from(const Statement& row, int column) {
+  if (row.null(column)) return std::nullopt;
+  return row.integer(column) != 0;
+}
+
+OutcomeId id_from(const Statement& row) {
+  return {row.integer(0), row.number(1), row.number(2), row.number(3)};
+}
+
+// Before every identity: items count from 0.
+constexpr OutcomeId kBeforeAll{-1, 0, 0, 0};
+
+}  // namespace
+
+Task<Answer<std::vector<ResultRow>>> SqliteStore::results(int64_t run, std::optional<OutcomeId> after,
+                                                          ResultFilter filter, int64_t limit) {
+  return read([=](Database& db) -> Answer<std::vector<ResultRow>> {
+    const OutcomeId from = after.value_or(kBeforeAll);
+    auto row = db.query(
+        "SELECT item, model, evaluator, trial, verdict, score, passed, wall_us, payload FROM outcomes "
+        "WHERE run = ?1 AND (item, model, evaluator, trial) > (?2, ?3, ?4, ?5) AND (?6 IS NULL OR evaluator = ?6) "
+        "AND (?7 = 0 OR verdict = 1 OR passed = 0) ORDER BY item, model, evaluator, trial LIMIT ?8",
+        run, from.item, from.model, from.evaluator, from.trial, filter.evaluator, filter.failed, limit);
+    std::vector<ResultRow> results;
+    while (row.step()) {
+      ResultRow result;
+      result.id = id_from(row);
+      result.verdict = verdict_from(row.integer(4));
+      result.score = row.real(5);
+      result.passed = passed_from(row, 6);
+      result.wall_us = row.integer(7);
+      result.payload = row.text(8);
+      results.push_back(std::move(result));
+    }
+    return results;
+  });
+}
+
+Task<Answer<int64_t>> SqliteStore::count_results(int64_t run, ResultFilter filter) {
+  return read([=](Database& db) -> Answer<int64_t> {
+    return db
+        .integer(
+            "SELECT count(*) FROM outcomes WHERE run = ?1 AND (?2 IS NULL OR evaluator = ?2) "
+            "AND (?3 = 0 OR verdict = 1 OR passed = 0)",
+            run, filter.evaluator, filter.failed)
+        .value_or(0);
+  });
+}
+
+Task<Answer<>> SqliteStore::scan_scores(int64_t run, std::function<void(const ScoreRow&)> visit) {
+  // In pages, so that a million outcomes do not keep one of the readers from everybody else. Rows that arrive behind
+  // the place that was reached are simply not in these metrics: a run that is being finalized gets none.
+  OutcomeId from = kBeforeAll;
+  for (;;) {
+    const auto page = co_await read([=, &visit](Database& db) -> Answer<std::optional<OutcomeId>> {
+      auto row = db.query(
+          "SELECT item, model, evaluator, trial, verdict, kind, score, passed, wall_us FROM outcomes "
+          "WHERE run = ?1 AND (item, model, evaluator, trial) > (?2, ?3, ?4, ?5) "
+          "ORDER BY item, model, evaluator, trial LIMIT ?6",
+          run, from.item, from.model, from.evaluator, from.trial, kScanPage);
+      int64_t count = 0;
+      ScoreRow score;
+      while (row.step()) {
+        score.id = id_from(row);
+        score.verdict = verdict_from(row.integer(4));
+        score.kind = row.view(5);
+        score.score = row.real(6);
+        score.passed = passed_from(row, 7);
+        score.wall_us = row.integer(8);
+        visit(score);
+        ++count;
+      }
+      if (count < kScanPage) return std::nullopt;
+      return score.id;
+    });
+    if (!page) co_return std::unexpected(page.error());
+    if (!*page) co_return Answer<>{};
+    from = **page;
+  }
+}
+
+}  // namespace assay::api

@@ -1,0 +1,98 @@
+#include "api/store/sqlite_schema.hpp"
+
+namespace assay::api {
+
+// Times are Unix milliseconds, but for the lease columns, which hold a steady clock's: they mean something only to the
+// process that wrote them, and are set anew when a store is opened.
+//
+// AUTOINCREMENT: caches and other tables hold these numbers, so that of a deleted row must never name another.
+// gone: 1 for what was deleted and is being cleared away in small steps; uploads that are not finished are `ready` 0.
+const char* const kSchema = R"sql(
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE projects(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at INTEGER NOT NULL) STRICT;
+CREATE TABLE keys(
+  sha256 TEXT PRIMARY KEY, project INTEGER NOT NULL, name TEXT NOT NULL, scopes INTEGER NOT NULL,
+  created_at INTEGER NOT NULL, revoked_at INTEGER) STRICT, WITHOUT ROWID;
+CREATE TABLE receipts(
+  project INTEGER NOT NULL, key TEXT NOT NULL, request_sha256 TEXT NOT NULL, response TEXT NOT NULL,
+  created_at INTEGER NOT NULL, PRIMARY KEY(project, key)) STRICT;
+CREATE INDEX receipts_age ON receipts(created_at);
+
+CREATE TABLE containers(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, public_id TEXT NOT NULL UNIQUE, project INTEGER NOT NULL, label TEXT NOT NULL,
+  metadata TEXT NOT NULL, logs INTEGER NOT NULL DEFAULT 0, last_log_at INTEGER NOT NULL DEFAULT 0,
+  gone INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL) STRICT;
+CREATE UNIQUE INDEX containers_label ON containers(project, label) WHERE gone = 0;
+CREATE TABLE logs(
+  container INTEGER NOT NULL, seq INTEGER NOT NULL, created_at INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE UNIQUE INDEX logs_seq ON logs(container, seq);
+CREATE INDEX logs_time ON logs(container, created_at);
+
+CREATE TABLE datasets(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, public_id TEXT UNIQUE, project INTEGER NOT NULL, name TEXT NOT NULL, rows INTEGER NOT NULL,
+  bytes INTEGER NOT NULL, sha256 TEXT NOT NULL, columns TEXT NOT NULL, metadata TEXT NOT NULL,
+  ready INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL) STRICT;
+CREATE UNIQUE INDEX datasets_name ON datasets(project, name) WHERE ready = 1 AND gone = 0;
+CREATE TABLE chunks(
+  dataset INTEGER NOT NULL, first INTEGER NOT NULL, rows INTEGER NOT NULL, size INTEGER NOT NULL,
+  data BLOB NOT NULL) STRICT;
+CREATE UNIQUE INDEX chunks_first ON chunks(dataset, first);
+
+CREATE TABLE evaluators(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, public_id TEXT NOT NULL UNIQUE, project INTEGER NOT NULL, name TEXT NOT NULL,
+  version INTEGER NOT NULL, spec TEXT NOT NULL, gone INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL) STRICT;
+CREATE UNIQUE INDEX evaluators_name ON evaluators(project, name) WHERE gone = 0;
+CREATE TABLE evaluator_versions(
+  evaluator INTEGER NOT NULL, version INTEGER NOT NULL, name TEXT NOT NULL, spec TEXT NOT NULL,
+  created_at INTEGER NOT NULL, PRIMARY KEY(evaluator, version)) STRICT;
+
+CREATE TABLE runs(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, public_id TEXT NOT NULL UNIQUE, project INTEGER NOT NULL, container INTEGER NOT NULL,
+  environment TEXT NOT NULL, status INTEGER NOT NULL, items INTEGER NOT NULL, models INTEGER NOT NULL,
+  evaluators INTEGER NOT NULL, trials INTEGER NOT NULL, shards INTEGER NOT NULL, shards_done INTEGER NOT NULL DEFAULT 0,
+  spec TEXT NOT NULL, detail TEXT NOT NULL, metrics TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',
+  created_at INTEGER NOT NULL, started_at INTEGER NOT NULL DEFAULT 0, completed_at INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE INDEX runs_project ON runs(project, id);
+CREATE INDEX runs_open ON runs(project) WHERE status < 3;
+CREATE INDEX runs_finalizing ON runs(id) WHERE status = 2;
+CREATE TABLE run_evaluators(
+  run INTEGER NOT NULL, idx INTEGER NOT NULL, evaluator INTEGER NOT NULL, version INTEGER NOT NULL,
+  PRIMARY KEY(run, idx)) STRICT, WITHOUT ROWID;
+CREATE INDEX run_evaluators_use ON run_evaluators(evaluator);
+CREATE TABLE run_sources(
+  kind INTEGER NOT NULL, source INTEGER NOT NULL, run INTEGER NOT NULL, PRIMARY KEY(kind, source, run)) STRICT, WITHOUT ROWID;
+CREATE TABLE run_sandboxes(run INTEGER NOT NULL, mode TEXT NOT NULL, PRIMARY KEY(run, mode)) STRICT, WITHOUT ROWID;
+
+-- state: 0 queued, 1 leased, 2 done, 3 ended with its run
+CREATE TABLE shards(
+  run INTEGER NOT NULL, idx INTEGER NOT NULL, lo INTEGER NOT NULL, hi INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0,
+  epoch INTEGER NOT NULL DEFAULT 0, token TEXT, worker INTEGER, claim TEXT, accepted INTEGER NOT NULL DEFAULT 0,
+  granted_at INTEGER NOT NULL DEFAULT 0, lease_until INTEGER NOT NULL DEFAULT 0, not_before INTEGER NOT NULL DEFAULT 0,
+  attempts INTEGER NOT NULL DEFAULT 0, fruitless INTEGER NOT NULL DEFAULT 0,
+  outcomes INTEGER NOT NULL DEFAULT 0, errors INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY(run, idx)) STRICT, WITHOUT ROWID;
+CREATE INDEX shards_queued ON shards(run, not_before, idx) WHERE state = 0;
+CREATE INDEX shards_waiting ON shards(not_before) WHERE state = 0 AND not_before > 0;
+CREATE INDEX shards_leased ON shards(run) WHERE state = 1;
+CREATE INDEX shards_held ON shards(worker) WHERE state = 1;
+-- side: 0 sample, 1 ground truth. Apart from the shard, because that row is rewritten with every append.
+CREATE TABLE shard_rows(
+  run INTEGER NOT NULL, idx INTEGER NOT NULL, side INTEGER NOT NULL, rows BLOB NOT NULL,
+  PRIMARY KEY(run, idx, side)) STRICT;
+
+CREATE TABLE workers(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, public_id TEXT NOT NULL UNIQUE, project INTEGER NOT NULL, name TEXT NOT NULL,
+  boot TEXT NOT NULL, version TEXT NOT NULL, sandbox TEXT NOT NULL, environments TEXT NOT NULL, slots INTEGER NOT NULL,
+  seen_at INTEGER NOT NULL, UNIQUE(project, name)) STRICT;
+CREATE TABLE worker_boots(
+  worker INTEGER NOT NULL, boot TEXT NOT NULL, PRIMARY KEY(worker, boot)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outcomes(
+  run INTEGER NOT NULL, item INTEGER NOT NULL, model INTEGER NOT NULL, evaluator INTEGER NOT NULL,
+  trial INTEGER NOT NULL, verdict INTEGER NOT NULL, kind TEXT, score REAL, passed INTEGER, wall_us INTEGER NOT NULL,
+  payload TEXT NOT NULL, PRIMARY KEY(run, item, model, evaluator, trial)) STRICT, WITHOUT ROWID;
+)sql";
+
+}  // namespace assay::api

@@ -1,0 +1,102 @@
+// The control plane's memory. Every method is one transaction; when a writing one has answered, its effect is durable.
+// Safe to call from any thread; the answer arrives on the caller's executor.
+//
+// Everything is scoped to a project: what belongs to another project is not found. Calls that take `row` numbers follow
+// a look-up that checked the project.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "api/problem.hpp"
+#include "api/store/lease.hpp"
+#include "api/store/types.hpp"
+#include "core/async/task.hpp"
+
+namespace assay::api {
+
+struct Lines {
+  std::string text;  ///< one JSON object a line
+  int64_t rows = 0;
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  /// Names this database; another one, or one made anew, has another.
+  virtual std::string incarnation() const = 0;
+  virtual Task<Answer<>> ping() = 0;
+  /// Puts back expired leases, ends the waiting of failed shards, and clears away a bounded amount of what was deleted.
+  /// How many shards may be claimed now that could not before.
+  virtual Task<Answer<int64_t>> tick() = 0;
+
+  // Keys. Only the hash of a key is ever stored. A project is made by its first key.
+  virtual Task<Answer<>> create_key(std::string project, std::string name, unsigned scopes, std::string sha256) = 0;
+  virtual Task<Answer<>> revoke_key(std::string sha256) = 0;
+  virtual Task<Answer<std::optional<Principal>>> principal(std::string key_sha256) = 0;
+
+  /// The receipt of an earlier request with this Idempotency-Key. Calls that create take the receipt to keep; when the
+  /// key was used meanwhile they do nothing and answer 409 `idempotency_key_in_use`.
+  virtual Task<Answer<std::optional<Receipt>>> receipt(int64_t project, std::string key) = 0;
+
+  virtual Task<Answer<>> create_container(int64_t project, Container container, std::optional<Receipt> receipt) = 0;
+  virtual Task<Answer<Listing<Container>>> containers(int64_t project, Page page) = 0;
+  /// By id or label.
+  virtual Task<Answer<Container>> container(int64_t project, std::string name) = 0;
+  virtual Task<Answer<Container>> delete_container(int64_t project, std::string name) = 0;
+  virtual Task<Answer<>> append_logs(int64_t container, std::vector<std::string> bodies, int64_t project,
+                                     std::optional<Receipt> receipt) = 0;
+  virtual Task<Answer<std::vector<LogEntry>>> logs(int64_t container, Page page) = 0;
+  /// The rows of `range` as lines: at least one row if there is any, more while they fit into about `bytes`.
+  virtual Task<Answer<Lines>> log_lines(int64_t container, Range range, size_t bytes) = 0;
+  /// The seqs of what was logged in [since, until), in Unix milliseconds: contiguous, as time only moves forward.
+  virtual Task<Answer<Range>> log_range(int64_t container, int64_t since, int64_t until) = 0;
+
+  // An upload is a dataset that nobody sees until it is finished. One that is not finished is cleared away.
+  virtual Task<Answer<int64_t>> begin_upload(int64_t project, std::string name) = 0;
+  /// `lines`: `rows` lines, each ended by a newline; the first of them is row `first`.
+  virtual Task<Answer<>> append_rows(int64_t upload, int64_t first, int64_t rows, std::string lines) = 0;
+  virtual Task<Answer<>> finish_upload(int64_t project, int64_t upload, Dataset dataset,
+                                       std::optional<Receipt> receipt) = 0;
+  virtual Task<Answer<>> abort_upload(int64_t upload) = 0;
+  virtual Task<Answer<Listing<Dataset>>> datasets(int64_t project, Page page) = 0;
+  virtual Task<Answer<Dataset>> dataset(int64_t project, std::string name) = 0;
+  virtual Task<Answer<Dataset>> delete_dataset(int64_t project, std::string name) = 0;
+  virtual Task<Answer<Lines>> dataset_lines(int64_t dataset, std::vector<Range> ranges, size_t bytes) = 0;
+
+  virtual Task<Answer<>> create_evaluator(int64_t project, Evaluator evaluator, std::optional<Receipt> receipt) = 0;
+  virtual Task<Answer<Listing<Evaluator>>> evaluators(int64_t project, Page page) = 0;
+  virtual Task<Answer<Evaluator>> evaluator(int64_t project, std::string name) = 0;
+  /// Stores version `evaluator.version`; 409 `version_conflict` unless the stored one is just before it.
+  virtual Task<Answer<>> update_evaluator(int64_t project, Evaluator evaluator) = 0;
+  virtual Task<Answer<Evaluator>> delete_evaluator(int64_t project, std::string name) = 0;
+
+  virtual Task<Answer<>> create_run(int64_t project, NewRun plan, std::optional<Receipt> receipt) = 0;
+  /// Newest first.
+  virtual Task<Answer<Listing<Run>>> runs(int64_t project, RunFilter filter, Page page) = 0;
+  virtual Task<Answer<Run>> run(int64_t project, std::string id) = 0;
+  /// 409 `run_finished` when it is terminal.
+  virtual Task<Answer<>> cancel_run(int64_t project, std::string id) = 0;
+  /// In the order of identities, those behind `after` (nullopt: from the first).
+  virtual Task<Answer<std::vector<ResultRow>>> results(int64_t run, std::optional<OutcomeId> after,
+                                                       ResultFilter filter, int64_t limit) = 0;
+  virtual Task<Answer<int64_t>> count_results(int64_t run, ResultFilter filter) = 0;
+  /// Calls `visit` for every outcome in the order of identities, on a thread of the store.
+  virtual Task<Answer<>> scan_scores(int64_t run, std::function<void(const ScoreRow&)> visit) = 0;
+  /// Those whose outcomes are complete and whose metrics are not computed.
+  virtual Task<Answer<std::vector<Run>>> finalizing_runs() = 0;
+  /// finalizing → completed; false when that has happened already.
+  virtual Task<Answer<bool>> finish_run(int64_t run, std::string metrics) = 0;
+
+  // The worker surface; docs/worker-protocol.md says what each does and refuses.
+  virtual Task<Answer<std::string>> register_worker(int64_t project, WorkerHello hello) = 0;
+  virtual Task<Answer<std::vector<Lease>>> claim(ClaimRequest request) = 0;
+  virtual Task<Answer<HeartbeatAnswer>> heartbeat(WorkerRef worker, std::vector<LeaseRef> leases) = 0;
+  virtual Task<Answer<AppendAnswer>> append(WorkerRef worker, LeaseRef lease, OutcomeBatch batch) = 0;
+  virtual Task<Answer<CompleteAnswer>> complete(WorkerRef worker, LeaseRef lease) = 0;
+  virtual Task<Answer<>> release(WorkerRef worker, LeaseRef lease) = 0;
+  virtual Task<Answer<>> fail_shard(WorkerRef worker, LeaseRef lease, ShardFailure failure) = 0;
+};
+
+}  // namespace assay::api

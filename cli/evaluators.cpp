@@ -1,0 +1,193 @@
+// `assay evaluators test`: one evaluator file in the real sandbox, without API or run. This is how authors
+// work.
+#include <CLI/CLI.hpp>
+#include <boost/asio/io_context.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "cli/command.hpp"
+#include "cli/data_file.hpp"
+#include "core/async/scope.hpp"
+#include "core/fd.hpp"
+#include "core/log.hpp"
+#include "core/settings.hpp"
+#include "daemon/sources/rows.hpp"
+#include "sandbox/runtime/pool.hpp"
+
+namespace assay::cli {
+namespace {
+
+struct TestOptions {
+  std::string file;
+  std::string item;
+  std::string items;
+  std::string params = "{}";
+  std::string sandbox_mode;
+  std::string wall;
+  bool json = false;
+};
+
+Result<std::shared_ptr<const sandbox::Program>> program_of(const TestOptions& options) {
+  auto program = std::make_shared<sandbox::Program>();
+  program->name = std::filesystem::path(options.file).stem().string();
+  const std::string extension = std::filesystem::path(options.file).extension().string();
+  if (extension != ".lua")
+    return fail(ErrorKind::config,
+                options.file + ": this build runs Lua evaluators; the file must end in .lua, not in \"" +
+                    extension + "\"");
+  program->language = "lua";
+  ASSAY_TRY(program->source, read_file(options.file, 4 << 20));
+  const auto params = parse_json(options.params);
+  if (!params || !params->is_object())
+    return fail(ErrorKind::config,
+                "--params must be a JSON object" + (params ? "" : ": " + params.error().message));
+  program->params = options.params;
+  if (!options.wall.empty()) {
+    auto wall = parse_duration(options.wall);
+    if (!wall) return std::unexpected(std::move(wall.error()).with("--wall"));
+    program->limits.wall = *wall;
+  }
+  return program;
+}
+
+/// What an author writes may be partial: {"sample":{"output":"42"}} is an item.
+Result<std::string> complete_item(std::string_view text, int64_t index) {
+  ASSAY_TRY(Json item, parse_json(text));
+  if (!item.is_object()) return fail(ErrorKind::config, "an item must be a JSON object");
+  for (const auto& [key, value] : item.items())
+    if (key != "id" && key != "index" && key != "sample" && key != "ground_truth" && key != "metadata")
+      return fail(
+          ErrorKind::config,
+          "unknown key \"" + key + "\" in the item: it has id, index, sample, ground_truth and metadata");
+  if (!item.contains("id")) item["id"] = std::to_string(index);
+  if (!item.contains("index")) item["index"] = index;
+  if (!item.contains("metadata")) item["metadata"] = Json::object();
+  for (const char* name : {"sample", "ground_truth"}) {
+    Json& side = item[name];
+    if (side.is_string()) side = Json{{"output", side}};  // {"sample":"42"} will do
+    if (side.is_null()) side = Json::object();
+    if (!side.is_object())
+      return fail(ErrorKind::config,
+                  std::string(name) + " must be an object with input and output, or a string");
+    if (!side.contains("input")) side["input"] = nullptr;
+    if (!side.contains("output")) side["output"] = nullptr;
+    if (!side["output"].is_string() && !side["output"].is_null() && !side.contains("text"))
+      side["text"] = daemon::text_of(dump_json(side["output"]));
+  }
+  return dump_json(item);
+}
+
+void print_outcome(const TestOptions& options, int64_t index, const Outcome& outcome) {
+  if (options.json) {
+    std::string line;
+    append_outcome_json(line, OutcomeId{index, 0, 0, 0}, outcome);
+    std::printf("%s\n", line.c_str());
+    return;
+  }
+  const auto& usage = outcome.usage;
+  std::string line = "item " + std::to_string(index) + "  ";
+  if (outcome.verdict == Verdict::scored) {
+    line += "score ";
+    append_json_number(line, outcome.score);
+    if (outcome.passed) line += *outcome.passed ? "  passed" : "  failed";
+    if (!outcome.reason.empty()) line += "  " + outcome.reason;
+  } else if (outcome.verdict == Verdict::errored) {
+    line += "error " + std::string(to_string(outcome.error.kind)) + ": " + outcome.error.message;
+  } else {
+    line += "skipped: " + outcome.reason;
+  }
+  std::printf("%s\n", line.c_str());
+  for (const auto& [name, value] : outcome.metrics) std::printf("    %s = %g\n", name.c_str(), value);
+  if (!outcome.log.empty()) std::printf("    log: %s\n", outcome.log.c_str());
+  std::printf("    wall %.3f ms, cpu %.3f ms, memory %.1f KiB\n",
+              static_cast<double>(usage.wall.count()) / 1000, static_cast<double>(usage.cpu.count()) / 1000,
+              static_cast<double>(usage.memory_bytes) / 1024);
+}
+
+/// The items to test on, one after another: of --items, of --item, or one that is empty.
+class Items {
+ public:
+  static Result<Items> open(const TestOptions& options) {
+    Items items;
+    items.single_ = options.item.empty() ? "{}" : options.item;
+    if (!options.items.empty()) {
+      ASSAY_TRY(auto file, DataFile::open(options.items));
+      items.file_ = std::move(file);
+    }
+    return items;
+  }
+  Result<std::optional<std::string>> next() {
+    if (!file_) return std::exchange(single_, std::nullopt);
+    return file_->next();
+  }
+
+ private:
+  std::optional<std::string> single_;
+  std::optional<DataFile> file_;
+};
+
+Task<> test(TestOptions options, int& exit) {
+  const auto executor = co_await asio::this_coro::executor;
+  auto program = program_of(options);
+  auto items = Items::open(options);
+  if (!program || !items) {
+    exit = report(!program ? program.error() : items.error());
+    co_return;
+  }
+  sandbox::PoolOptions pool_options{.hosts = 1};
+  if (!options.sandbox_mode.empty()) pool_options.mode = sandbox::mode_from(options.sandbox_mode);
+  auto pool = co_await sandbox::Pool::start(executor, pool_options);
+  if (!pool) {
+    exit = report(pool.error());
+    co_return;
+  }
+  const auto prepared = co_await (*pool)->prepare(*program);
+  exit = prepared ? kPassed : report(prepared.error());
+  for (int64_t index = 0; prepared; ++index) {
+    auto text = items->next();
+    if (!text) exit = report(text.error());
+    if (!text || !*text) break;
+    auto item = complete_item(**text, index);
+    if (!item) {
+      exit = report(std::move(item.error()).with("item " + std::to_string(index)));
+      break;
+    }
+    const auto outcome = co_await (*pool)->evaluate(*program, std::move(*item));
+    print_outcome(options, index, outcome);
+    if (outcome.verdict == Verdict::errored) exit = kFailed;
+  }
+  co_await (*pool)->close();
+}
+
+int run_test(const TestOptions& options) {
+  log::set_level(log::Level::warn);
+  asio::io_context io(1);
+  Scope scope(io.get_executor());
+  int exit = kCouldNot;
+  scope.spawn("evaluators test", test(options, exit));
+  io.run();
+  return exit;
+}
+
+}  // namespace
+
+void declare_evaluators(CLI::App& app, Chosen& chosen) {
+  auto* evaluators = app.add_subcommand("evaluators", "work on evaluators");
+  evaluators->require_subcommand(1);
+  auto* test =
+      evaluators->add_subcommand("test", "run one evaluator file in the sandbox and print each outcome");
+  auto options = std::make_shared<TestOptions>();
+  test->add_option("file", options->file, "the evaluator, a .lua file")->required();
+  auto* item =
+      test->add_option("--item", options->item, "one item as JSON, whole or in part: {\"sample\":\"42\"}");
+  test->add_option("--items", options->items, "a file of items, JSON lines")->excludes(item);
+  test->add_option("--params", options->params, "parameters of the evaluator, a JSON object");
+  test->add_option("--wall", options->wall, "wall limit of one item, such as 2s");
+  test->add_option("--sandbox", options->sandbox_mode, "demand a jail mode")
+      ->check(CLI::IsMember({"full", "userns", "nons"}));
+  test->add_flag("--json", options->json, "print one JSON outcome a line");
+  test->callback([options, &chosen] { chosen = [options] { return run_test(*options); }; });
+}
+
+}  // namespace assay::cli

@@ -1,0 +1,266 @@
+#include "core/http/client.hpp"
+
+#include <curl/curl.h>
+
+#include <boost/asio/any_completion_handler.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cstring>
+#include <mutex>
+#include <unordered_map>
+
+#include "core/check.hpp"
+
+namespace assay::http {
+namespace {
+
+static_assert(kAbortBody == CURL_READFUNC_ABORT);
+
+using Handler = asio::any_completion_handler<void(Result<Response>)>;
+
+struct EasyDeleter {
+  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
+};
+struct ListDeleter {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+
+/// One request under way. Libcurl holds a pointer to it until it is finished.
+struct Call {
+  Call(Request r, Handler h) : request(std::move(r)), done(std::move(h)) {}
+
+  Request request;
+  Handler done;  // Boost 1.81: never move-assigned, its assignment recurses without end
+  Response response;
+  bool too_large = false;
+  std::unique_ptr<CURL, EasyDeleter> easy{curl_easy_init()};
+  std::unique_ptr<curl_slist, ListDeleter> headers;
+  char error[CURL_ERROR_SIZE] = "";
+};
+
+size_t on_response_body(char* data, size_t size, size_t count, void* user) {
+  auto* call = static_cast<Call*>(user);
+  const size_t bytes = size * count;
+  long status = 0;
+  curl_easy_getinfo(call->easy.get(), CURLINFO_RESPONSE_CODE, &status);
+  if (call->request.on_body && status >= 200 && status < 300) {
+    call->request.on_body({data, bytes});
+    return bytes;
+  }
+  if (call->response.body.size() + bytes > call->request.response_limit_bytes) {
+    call->too_large = true;
+    return 0;
+  }
+  call->response.body.append(data, bytes);
+  return bytes;
+}
+
+size_t on_request_body(char* into, size_t size, size_t count, void* user) {
+  return static_cast<Call*>(user)->request.body_source(into, size * count);
+}
+
+void set_options(Call& call) {
+  CURL* easy = call.easy.get();
+  const Request& request = call.request;
+  curl_easy_setopt(easy, CURLOPT_PRIVATE, &call);
+  curl_easy_setopt(easy, CURLOPT_URL, request.url.c_str());
+  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call.error);
+  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.count()));
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 10'000L);
+  curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_response_body);
+  curl_easy_setopt(easy, CURLOPT_WRITEDATA, &call);
+  if (!request.unix_socket.empty()) {
+    curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request.unix_socket.c_str());
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+  }
+  curl_slist* headers = curl_slist_append(nullptr, "Expect:");  // no 100-continue round trip
+  for (const auto& [name, value] : request.headers) headers = curl_slist_append(headers, (name + ": " + value).c_str());
+  if (request.body_source) {
+    headers = curl_slist_append(headers, "Transfer-Encoding: chunked");
+    curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 512L * 1024);
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, &on_request_body);
+    curl_easy_setopt(easy, CURLOPT_READDATA, &call);
+  } else if (!request.body.empty() || request.method == "POST" || request.method == "PATCH") {
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request.body.c_str());
+  }
+  curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
+  call.headers.reset(headers);
+  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+}
+
+Result<Response> outcome_of(Call& call, CURLcode code) {
+  if (call.too_large)
+    return fail(ErrorKind::transport,
+                "the answer is larger than " + std::to_string(call.request.response_limit_bytes) + " bytes");
+  if (code != CURLE_OK) return fail(ErrorKind::transport, call.error[0] != '\0' ? call.error : curl_easy_strerror(code));
+  long status = 0;
+  curl_off_t wait = 0;
+  curl_easy_getinfo(call.easy.get(), CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(call.easy.get(), CURLINFO_RETRY_AFTER, &wait);
+  call.response.status = static_cast<int>(status);
+  call.response.retry_after = std::chrono::seconds(wait);
+  return std::move(call.response);
+}
+
+}  // namespace
+
+struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
+  /// A socket of libcurl's that the loop watches. The descriptor is libcurl's: released, never closed here.
+  struct Watch {
+    Watch(const asio::any_io_executor& executor, int fd) : descriptor(executor, fd) {}
+    asio::posix::stream_descriptor descriptor;
+    int wanted = 0;
+    bool reading = false;
+    bool writing = false;
+  };
+
+  explicit Impl(asio::any_io_executor e) : executor(e), timer(e) {
+    static std::once_flag once;
+    std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
+    multi = curl_multi_init();
+    ASSAY_CHECK(multi != nullptr, "libcurl could not be started");
+    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, &Impl::on_socket);
+    curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, this);
+    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, &Impl::on_timer);
+    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, this);
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl() {
+    for (auto& [call, owned] : calls) curl_multi_remove_handle(multi, call->easy.get());
+    calls.clear();
+    curl_multi_cleanup(multi);
+    for (auto& [fd, watch] : watches) watch->descriptor.release();
+  }
+
+  static int on_timer(CURLM*, long milliseconds, void* user) {
+    auto* self = static_cast<Impl*>(user);
+    self->timer.cancel();
+    if (milliseconds < 0) return 0;
+    // Libcurl must not be called from its own callback: always through the loop.
+    self->timer.expires_after(std::chrono::milliseconds(milliseconds));
+    self->timer.async_wait([weak = self->weak_from_this()](const boost::system::error_code& error) {
+      const auto alive = weak.lock();
+      if (!error && alive) alive->act(CURL_SOCKET_TIMEOUT, 0);
+    });
+    return 0;
+  }
+
+  static int on_socket(CURL*, curl_socket_t fd, int what, void* user, void*) {
+    auto* self = static_cast<Impl*>(user);
+    if (what == CURL_POLL_REMOVE) {
+      if (const auto it = self->watches.find(fd); it != self->watches.end()) {
+        const auto watch = it->second;
+        watch->wanted = 0;
+        self->watches.erase(it);
+        watch->descriptor.cancel();
+        watch->descriptor.release();
+      }
+      return 0;
+    }
+    auto& watch = self->watches[fd];
+    if (!watch) watch = std::make_shared<Watch>(self->executor, fd);
+    watch->wanted = what;
+    self->arm(fd, watch);
+    return 0;
+  }
+
+  void arm(curl_socket_t fd, const std::shared_ptr<Watch>& watch) {
+    if ((watch->wanted & CURL_POLL_IN) != 0 && !watch->reading) {
+      watch->reading = true;
+      watch->descriptor.async_wait(
+          asio::posix::stream_descriptor::wait_read,
+          [weak = weak_from_this(), fd, watch](const boost::system::error_code& error) {
+            watch->reading = false;
+            const auto self = weak.lock();
+            if (error || watch->wanted == 0 || !self) return;
+            self->act(fd, CURL_CSELECT_IN);
+            if (watch->wanted != 0) self->arm(fd, watch);
+          });
+    }
+    if ((watch->wanted & CURL_POLL_OUT) != 0 && !watch->writing) {
+      watch->writing = true;
+      watch->descriptor.async_wait(
+          asio::posix::stream_descriptor::wait_write,
+          [weak = weak_from_this(), fd, watch](const boost::system::error_code& error) {
+            watch->writing = false;
+            const auto self = weak.lock();
+            if (error || watch->wanted == 0 || !self) return;
+            self->act(fd, CURL_CSELECT_OUT);
+            if (watch->wanted != 0) self->arm(fd, watch);
+          });
+    }
+  }
+
+  void act(curl_socket_t fd, int events) {
+    int running = 0;
+    curl_multi_socket_action(multi, fd, events, &running);
+    int left = 0;
+    while (CURLMsg* message = curl_multi_info_read(multi, &left)) {
+      if (message->msg != CURLMSG_DONE) continue;
+      Call* call = nullptr;
+      const CURLcode code = message->data.result;
+      curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
+      finish(call, [code](Call& c) { return outcome_of(c, code); });
+    }
+  }
+
+  template <class Outcome>
+  void finish(Call* call, Outcome outcome) {
+    const auto it = calls.find(call);
+    if (it == calls.end()) return;
+    const std::unique_ptr<Call> owned = std::move(it->second);
+    calls.erase(it);
+    Result<Response> result = outcome(*owned);
+    curl_multi_remove_handle(multi, owned->easy.get());
+    asio::post(executor, [done = std::move(owned->done), result = std::move(result)]() mutable {
+      std::move(done)(std::move(result));
+    });
+  }
+
+  void start(Request request, Handler handler) {
+    const auto slot = asio::get_associated_cancellation_slot(handler);
+    auto owned = std::make_unique<Call>(std::move(request), std::move(handler));
+    Call* call = owned.get();
+    ASSAY_CHECK(call->easy != nullptr, "libcurl gave no handle");
+    set_options(*call);
+    calls.emplace(call, std::move(owned));
+    auto cancelled_slot = slot;
+    if (cancelled_slot.is_connected())
+      cancelled_slot.assign([weak = weak_from_this(), call](asio::cancellation_type) {
+        const auto self = weak.lock();
+        if (!self) return;
+        // Posted: this may be inside a callback of libcurl's.
+        asio::post(self->executor, [self, call] {
+          self->finish(call, [](Call&) -> Result<Response> { return fail(ErrorKind::cancelled, "cancelled"); });
+        });
+      });
+    curl_multi_add_handle(multi, call->easy.get());
+  }
+
+  asio::any_io_executor executor;
+  asio::steady_timer timer;
+  CURLM* multi = nullptr;
+  std::unordered_map<curl_socket_t, std::shared_ptr<Watch>> watches;
+  std::unordered_map<Call*, std::unique_ptr<Call>> calls;
+};
+
+Client::Client(asio::any_io_executor executor) : impl_(std::make_shared<Impl>(executor)) {}
+Client::~Client() = default;
+
+Task<Result<Response>> Client::send(Request request) {
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(Result<Response>)>(
+      [impl = impl_](auto handler, Request r) { impl->start(std::move(r), Handler(std::move(handler))); },
+      asio::use_awaitable, std::move(request));
+}
+
+}  // namespace assay::http

@@ -1,0 +1,56 @@
+// The HTTP client: libcurl's multi interface on an Asio loop. TLS, proxies and Unix sockets are libcurl's.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/async/task.hpp"
+#include "core/error.hpp"
+
+namespace assay::http {
+
+/// What a body_source returns to give the request up: it then ends as `transport`.
+inline constexpr size_t kAbortBody = 0x10000000;
+
+struct Request {
+  std::string method = "GET";
+  std::string url;
+  std::string body;
+  /// Instead of `body`: called for up to `size` bytes more; 0 ends the body. Sent as it comes, in chunks.
+  std::function<size_t(char* into, size_t size)> body_source;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string unix_socket;                      ///< connect to this socket instead of the URL's host
+  std::chrono::milliseconds timeout{60'000};    ///< of the whole exchange
+  size_t response_limit_bytes = 64ULL << 20;    ///< a larger answer is a `transport` error
+  /// Called with each piece of a 2xx answer's body instead of collecting it.
+  std::function<void(std::string_view)> on_body;
+};
+
+struct Response {
+  int status = 0;
+  std::string body;
+  std::chrono::milliseconds retry_after{0};  ///< of Retry-After in seconds, else 0
+};
+
+/// One client per executor; connections are kept and reused. Destroy it after its requests are done.
+class Client {
+ public:
+  explicit Client(asio::any_io_executor executor);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  /// `transport` for what kept an answer from coming; any status is an answer. `cancelled` when cancelled.
+  Task<Result<Response>> send(Request request);
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace assay::http

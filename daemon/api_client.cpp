@@ -1,0 +1,111 @@
+#include "daemon/api_client.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "core/json.hpp"
+
+namespace assay::daemon {
+
+using namespace std::chrono_literals;
+
+Result<ApiEndpoint> ApiEndpoint::parse(const std::string& address, std::string key) {
+  ApiEndpoint endpoint;
+  endpoint.key = std::move(key);
+  if (address.starts_with("unix:")) {
+    endpoint.unix_socket = address.substr(5);
+    endpoint.url = "http://localhost";
+    if (endpoint.unix_socket.empty()) return fail(ErrorKind::config, "the address \"unix:\" names no socket");
+    return endpoint;
+  }
+  if (!address.starts_with("http://") && !address.starts_with("https://"))
+    return fail(ErrorKind::config,
+                "\"" + address + "\" is no API address: give http://HOST:PORT, https://HOST or unix:/PATH");
+  endpoint.url = address;
+  while (endpoint.url.ends_with('/')) endpoint.url.pop_back();
+  return endpoint;
+}
+
+bool ApiAnswer::retryable() const { return status == 408 || status == 429 || (status >= 500 && status != 501); }
+
+Error ApiAnswer::error() const {
+  const ErrorKind kind = retryable() ? ErrorKind::transport : ErrorKind::config;
+  if (!message.empty()) return Error{kind, message};
+  return Error{kind, "the API answered " + std::to_string(status)};
+}
+
+std::chrono::milliseconds backoff(int attempt) {
+  static thread_local std::minstd_rand random{std::random_device{}()};
+  const auto cap = std::min<int64_t>(30'000, 250LL << std::min(attempt, 10));
+  return std::chrono::milliseconds(std::uniform_int_distribution<int64_t>(cap / 8, cap)(random));
+}
+
+ApiClient::ApiClient(asio::any_io_executor executor, ApiEndpoint endpoint)
+    : endpoint_(std::move(endpoint)), http_(executor) {}
+
+Task<Result<ApiAnswer>> ApiClient::call(Call call) {
+  http::Request request;
+  request.method = call.method;
+  request.url = endpoint_.url + call.path;
+  request.unix_socket = endpoint_.unix_socket;
+  request.body = std::move(call.body);
+  request.body_source = std::move(call.body_source);
+  request.on_body = std::move(call.on_body);
+  request.timeout = call.timeout;
+  request.headers.emplace_back("Authorization", "Bearer " + endpoint_.key);
+  request.headers.emplace_back("Accept", call.accept);
+  if (call.method != "GET" && call.method != "DELETE") request.headers.emplace_back("Content-Type", call.content_type);
+  if (!call.idempotency_key.empty()) request.headers.emplace_back("Idempotency-Key", call.idempotency_key);
+  auto response = co_await http_.send(std::move(request));
+  if (!response) co_return std::unexpected(std::move(response.error()).with("the API at " + endpoint_.url));
+  ApiAnswer answer;
+  answer.status = response->status;
+  answer.body = std::move(response->body);
+  answer.retry_after = response->retry_after;
+  if (!answer.ok()) {
+    // What is not our envelope (a proxy's page) leaves message and code empty.
+    if (const auto parsed = parse_json(answer.body); parsed && parsed->is_object() && parsed->contains("error")) {
+      const Json& error = (*parsed)["error"];
+      if (error.is_object()) {
+        answer.code = error.value("code", Json()).is_string() ? error["code"].get<std::string>() : "";
+        answer.message = error.value("message", Json()).is_string() ? error["message"].get<std::string>() : "";
+        if (error.value("param", Json()).is_string())
+          answer.message += " (" + error["param"].get<std::string>() + ")";
+      }
+    }
+  }
+  co_return answer;
+}
+
+Task<Result<ApiAnswer>> ApiClient::call_until(Call wanted, Deadline deadline) {
+  for (int attempt = 0;; ++attempt) {
+    Call copy = wanted;
+    auto answer = co_await call(std::move(copy));
+    const bool passing = answer ? answer->retryable() : answer.error().kind == ErrorKind::transport;
+    if (!passing) co_return answer;
+    auto wait = backoff(attempt);
+    if (answer && answer->retry_after > wait) wait = answer->retry_after;
+    if (Clock::now() + wait >= deadline) co_return answer;
+    const bool slept = co_await sleep_until(Clock::now() + wait);
+    if (!slept) co_return fail(ErrorKind::cancelled, "cancelled");
+  }
+}
+
+std::string url_encode(std::string_view text) {
+  static constexpr char kDigits[] = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0 || std::string_view("-._~").find(c) != std::string_view::npos) {
+      out += c;
+    } else {
+      out += '%';
+      out += kDigits[byte >> 4];
+      out += kDigits[byte & 15];
+    }
+  }
+  return out;
+}
+
+}  // namespace assay::daemon

@@ -1,0 +1,166 @@
+// assayd: the worker daemon.
+//
+// SIGTERM and SIGINT drain: nothing more is claimed, the items in flight are finished and posted, the rest is given
+// back. A second one stops at once. Under systemd it says READY when it is registered, and STATUS while it works.
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <cstdio>
+#include <thread>
+
+#include "core/fd.hpp"
+#include "core/log.hpp"
+#include "core/settings.hpp"
+#include "daemon/worker.hpp"
+
+namespace assay::daemon {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr int kBadInput = 2;
+constexpr int kCouldNot = 3;
+
+struct Config {
+  std::string api = "http://127.0.0.1:7777";
+  std::string key_file;
+  std::string name;
+  std::string log_level = "info";
+  std::string sandbox_mode;
+  WorkerOptions worker;
+};
+
+void declare(Settings& settings, Config& config) {
+  settings.add("api.url", "the API: http(s)://HOST:PORT or unix:/PATH", &config.api);
+  settings.add("api.key_file", "file that holds the worker's API key", &config.key_file);
+  settings.add("worker.name", "this worker's name, stable over restarts; default the host's name", &config.name);
+  settings.add("worker.environments", "run environments this worker serves", &config.worker.environments);
+  settings.add("worker.hosts", "evaluator processes at most", &config.worker.hosts, 1, 1024);
+  settings.add("worker.shards", "shards leased at once", &config.worker.shards, 1, 1024);
+  settings.add("worker.items", "items in flight at once", &config.worker.items, 2, 1'000'000);
+  settings.add("worker.drain_grace", "time for the items in flight after SIGTERM", &config.worker.drain_grace);
+  settings.add("sandbox.mode", "demand full, userns or nons instead of the best that works", &config.sandbox_mode);
+  settings.add("log.level", "debug, info, warn or error", &config.log_level);
+}
+
+/// The key: from the file named, or from systemd's credential `api-key`. Never from the command line.
+Result<std::string> read_key(const Config& config) {
+  std::string path = config.key_file;
+  if (path.empty())
+    if (const char* credentials = std::getenv("CREDENTIALS_DIRECTORY")) path = std::string(credentials) + "/api-key";
+  if (path.empty())
+    return fail(ErrorKind::config, "no API key: set api.key_file (or ASSAY_API_KEY_FILE) to a file that holds it");
+  ASSAY_TRY(std::string key, read_file(path, 4096));
+  while (!key.empty() && std::isspace(static_cast<unsigned char>(key.back())) != 0) key.pop_back();
+  if (key.empty()) return fail(ErrorKind::config, path + " is empty: it must hold the API key");
+  return key;
+}
+
+Result<> finish_config(Config& config) {
+  if (!log::set_level(config.log_level))
+    return fail(ErrorKind::config, "log.level is \"" + config.log_level + "\": use debug, info, warn or error");
+  if (!config.sandbox_mode.empty()) {
+    config.worker.sandbox_mode = sandbox::mode_from(config.sandbox_mode);
+    if (!config.worker.sandbox_mode)
+      return fail(ErrorKind::config,
+                  "sandbox.mode is \"" + config.sandbox_mode + "\": use full, userns or nons");
+  }
+  config.worker.name = config.name;
+  if (config.worker.name.empty()) {
+    char host[256] = "";
+    ::gethostname(host, sizeof host - 1);
+    config.worker.name = host;
+  }
+  ASSAY_TRY(std::string key, read_key(config));
+  ASSAY_TRY(config.worker.api, ApiEndpoint::parse(config.api, std::move(key)));
+  return {};
+}
+
+Task<> report_status(Worker& worker) {
+  bool ready = false;
+  int64_t last_outcomes = 0;
+  for (;;) {
+    if (!ready && worker.registered()) {
+      ready = true;
+      sd_notify(0, "READY=1");
+      log::info("registered; claiming shards");
+    }
+    const auto now = worker.status();
+    const std::string status = "STATUS=" + std::to_string(now.shards) + " shards, " + std::to_string(now.items) +
+                               " items in flight, " + std::to_string((now.outcomes - last_outcomes)) + " outcomes/s";
+    last_outcomes = now.outcomes;
+    sd_notify(0, status.c_str());
+    if (now.draining) sd_notify(0, "STOPPING=1");
+    // The loop turned: that, and not whether the API answers, is what the watchdog is told.
+    sd_notify(0, "WATCHDOG=1");
+    const bool slept = co_await sleep_until(Clock::now() + 1s);
+    if (!slept) co_return;
+  }
+}
+
+Task<> watch_signals(Worker& worker) {
+  asio::signal_set signals(co_await asio::this_coro::executor, SIGTERM, SIGINT);
+  for (bool again = false;; again = true) {
+    const auto [error, number] = co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
+    if (error) co_return;
+    log::info(again ? "stopping at once" : "draining: finishing the items in flight");
+    if (again)
+      worker.stop();
+    else
+      worker.drain();
+  }
+}
+
+Task<> serve(asio::io_context& io, Config& config, Result<>& result) {
+  Worker worker(io.get_executor(), config.worker);
+  Scope beside(io.get_executor());
+  beside.spawn("status", report_status(worker));
+  beside.spawn("signals", watch_signals(worker));
+  result = co_await worker.run();
+  beside.cancel();
+  co_await beside.join();
+}
+
+int run(int argc, char** argv) {
+  Config config;
+  config.worker.hosts = std::max(1U, std::thread::hardware_concurrency());
+  Settings settings;
+  declare(settings, config);
+  CLI::App app{"assayd, the worker: runs the shards of evaluation runs that an Assay API hands out."};
+  app.set_version_flag("--version", ASSAY_VERSION);
+  app.footer("Settings (file keys; in the environment ASSAY_API_URL for api.url and so on):\n" + settings.help());
+  std::string file;
+  bool check = false;
+  app.add_option("--config", file, "settings file (TOML)");
+  app.add_flag("--check-config", check, "read the settings, say what is wrong, and exit");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : kBadInput;
+  }
+  auto ready = file.empty() ? Result<>{} : settings.load_file(file);
+  if (ready) ready = settings.load_environment();
+  if (ready) ready = finish_config(config);
+  if (!ready) {
+    std::fprintf(stderr, "assayd: %s\n", ready.error().message.c_str());
+    return kBadInput;
+  }
+  if (check) return 0;
+
+  asio::io_context io(1);
+  Result<> result;
+  Scope root(io.get_executor());
+  root.spawn("assayd", serve(io, config, result));
+  io.run();
+  if (result || result.error().kind == ErrorKind::cancelled) return 0;
+  std::fprintf(stderr, "assayd: %s\n", result.error().message.c_str());
+  return kCouldNot;
+}
+
+}  // namespace
+}  // namespace assay::daemon
+
+int main(int argc, char** argv) { return assay::daemon::run(argc, argv); }

@@ -1,0 +1,121 @@
+#include "daemon/run_spec.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace assay::daemon {
+namespace {
+
+// The API checked all this when it was submitted, so a mismatch is a protocol error: nlohmann's exceptions are turned
+// into one at the two entry points below.
+Side side_from(const Json& json) {
+  Side side;
+  const auto type = json.at("type").get<std::string>();
+  side.type = type == "container" ? Side::Type::container : Side::Type::dataset;
+  side.id = json.at(side.type == Side::Type::container ? "container" : "dataset").get<std::string>();
+  side.first = json.value("first", int64_t{0});
+  if (const auto it = json.find("columns"); it != json.end() && it->is_object()) {
+    if (it->contains("input")) side.input.emplace((*it)["input"].get<std::string>());
+    if (it->contains("output")) side.output.emplace((*it)["output"].get<std::string>());
+  }
+  return side;
+}
+
+sandbox::Limits limits_from(const Json& json) {
+  sandbox::Limits limits;
+  limits.wall = std::chrono::milliseconds(json.value("wall_ms", limits.wall.count()));
+  limits.cpu = std::chrono::milliseconds(json.value("cpu_ms", limits.cpu.count()));
+  limits.memory_bytes = json.value("memory_bytes", limits.memory_bytes);
+  limits.result_bytes = json.value("result_bytes", limits.result_bytes);
+  limits.log_bytes = json.value("log_bytes", limits.log_bytes);
+  return limits;
+}
+
+Result<RunEvaluator> evaluator_from(const Json& json) {
+  RunEvaluator evaluator;
+  evaluator.name = json.at("name").get<std::string>();
+  if (json.at("type") != "code")
+    return fail(ErrorKind::config, "evaluator " + evaluator.name + ": this worker runs code evaluators only");
+  auto program = std::make_shared<sandbox::Program>();
+  program->name = evaluator.name;
+  program->language = json.at("language").get<std::string>();
+  program->source = json.at("code").get<std::string>();
+  if (json.contains("params")) program->params = dump_json(json["params"]);
+  if (json.contains("limits")) program->limits = limits_from(json["limits"]);
+  if (program->language != "lua")
+    return fail(ErrorKind::config,
+                "evaluator " + evaluator.name + ": this worker has no runtime for " + program->language);
+  evaluator.program = std::move(program);
+  if (json.contains("pass_threshold") && json["pass_threshold"].is_number())
+    evaluator.pass_threshold = json["pass_threshold"].get<double>();
+  return evaluator;
+}
+
+Lease lease_from(const Json& json) {
+  Lease lease;
+  lease.run = json.at("run").get<std::string>();
+  lease.shard = json.at("shard").get<int64_t>();
+  lease.epoch = json.at("epoch").get<int64_t>();
+  lease.token = json.at("token").get<std::string>();
+  lease.ttl = std::chrono::milliseconds(json.at("ttl_ms").get<int64_t>());
+  lease.lo = json.at("lo").get<int64_t>();
+  lease.hi = json.at("hi").get<int64_t>();
+  lease.done = json.at("done").get<std::vector<std::pair<int64_t, int64_t>>>();
+  if (json.contains("sample_rows")) lease.sample_rows = json["sample_rows"].get<std::vector<int64_t>>();
+  if (json.contains("ground_truth_rows"))
+    lease.ground_truth_rows = json["ground_truth_rows"].get<std::vector<int64_t>>();
+  return lease;
+}
+
+bool covers(const std::optional<std::vector<int64_t>>& rows, const Lease& lease) {
+  return !rows || static_cast<int64_t>(rows->size()) == lease.hi - lease.lo;
+}
+
+}  // namespace
+
+std::string Side::rows_path() const {
+  return type == Type::dataset ? "/v1/datasets/" + id + "/rows" : "/v1/containers/" + id + "/logs";
+}
+
+Result<RunSpec> run_spec_from(std::string_view text) {
+  ASSAY_TRY(const Json json, parse_json(text));
+  try {
+    RunSpec spec;
+    spec.id = json.at("id").get<std::string>();
+    spec.items = json.at("items").get<int64_t>();
+    spec.trials = json.at("trials").get<int>();
+    spec.models = static_cast<int>(json.at("models").size());
+    for (const auto& entry : json.at("evaluators")) {
+      ASSAY_TRY(auto evaluator, evaluator_from(entry));
+      spec.evaluators.push_back(std::move(evaluator));
+    }
+    spec.sample = side_from(json.at("sample"));
+    spec.ground_truth = side_from(json.at("ground_truth"));
+    return spec;
+  } catch (const Json::exception& e) {
+    return fail(ErrorKind::transport, std::string("the API sent no run specification: ") + e.what());
+  }
+}
+
+bool Lease::is_done(int64_t code) const {
+  const auto after =
+      std::upper_bound(done.begin(), done.end(), code, [](int64_t c, const auto& range) { return c < range.first; });
+  return after != done.begin() && code < std::prev(after)->second;
+}
+
+Result<std::vector<Lease>> leases_from(const Json& list) {
+  std::vector<Lease> leases;
+  try {
+    for (const auto& entry : list) {
+      Lease lease = lease_from(entry);
+      if (lease.hi < lease.lo || !covers(lease.sample_rows, lease) || !covers(lease.ground_truth_rows, lease))
+        return fail(ErrorKind::transport, "the API sent a lease whose rows do not cover its items");
+      leases.push_back(std::move(lease));
+    }
+  } catch (const Json::exception& e) {
+    return fail(ErrorKind::transport, std::string("the API sent no lease: ") + e.what());
+  }
+  return leases;
+}
+
+}  // namespace assay::daemon

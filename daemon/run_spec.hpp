@@ -1,0 +1,68 @@
+// What a worker knows of a run: the run specification and the leases of docs/worker-protocol.md, parsed and checked.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/json.hpp"
+#include "core/row.hpp"
+#include "sandbox/runtime/program.hpp"
+
+namespace assay::daemon {
+
+struct RunEvaluator {
+  std::string name;
+  std::shared_ptr<const sandbox::Program> program;
+  std::optional<double> pass_threshold;
+};
+
+/// One side of the items: a sequence of rows that never changes.
+struct Side {
+  enum class Type { dataset, container };
+  Type type = Type::dataset;
+  std::string id;
+  int64_t first = 0;  ///< the row of item 0, unless the lease lists rows
+  /// Of a dataset's rows; nullopt: not asked for, the field is null.
+  std::optional<ColumnPath> input, output;
+
+  /// The path of its rows: "/v1/datasets/ds_…/rows".
+  std::string rows_path() const;
+};
+
+struct RunSpec {
+  std::string id;
+  int64_t items = 0;
+  int trials = 1;
+  int models = 1;
+  std::vector<RunEvaluator> evaluators;
+  Side sample, ground_truth;
+
+  int64_t outcomes_per_item() const {
+    return static_cast<int64_t>(models) * static_cast<int64_t>(evaluators.size()) * trials;
+  }
+};
+
+/// `config` for what this build cannot run (a language it lacks), `transport` for what is no specification.
+Result<RunSpec> run_spec_from(std::string_view json);
+
+struct Lease {
+  std::string run;
+  int64_t shard = 0;
+  int64_t epoch = 0;
+  std::string token;
+  std::chrono::milliseconds ttl{0};
+  int64_t lo = 0, hi = 0;
+  std::vector<std::pair<int64_t, int64_t>> done;  ///< half-open ranges of codes
+  std::optional<std::vector<int64_t>> sample_rows, ground_truth_rows;
+
+  /// "run_…/3": the shard's name in maps and logs.
+  std::string key() const { return run + "/" + std::to_string(shard); }
+  bool is_done(int64_t code) const;
+};
+/// `transport` for what is no lease.
+Result<std::vector<Lease>> leases_from(const Json& list);
+
+}  // namespace assay::daemon

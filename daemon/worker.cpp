@@ -1,0 +1,282 @@
+#include "daemon/worker.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "core/id.hpp"
+#include "core/log.hpp"
+
+namespace assay::daemon {
+
+using namespace std::chrono_literals;
+
+Worker::Worker(asio::any_io_executor executor, WorkerOptions options)
+    : executor_(executor),
+      options_(std::move(options)),
+      api_(executor, options_.api),
+      items_(executor, options_.items),
+      changed_(executor) {}
+
+Worker::~Worker() = default;
+
+bool Worker::must_end() const { return stopping_ || (context_ && !context_->fatal.empty()); }
+
+void Worker::fatal(std::string why) {
+  if (context_->fatal.empty()) context_->fatal = std::move(why);
+  stop();
+}
+
+Task<Result<>> Worker::run() {
+  auto pool = co_await sandbox::Pool::start(executor_, {.hosts = options_.hosts, .mode = options_.sandbox_mode});
+  if (!pool) co_return std::unexpected(std::move(pool.error()).with("the sandbox did not start"));
+  pool_ = std::move(*pool);
+  context_ = std::make_unique<WorkerContext>(WorkerContext{api_, *pool_, items_, "", make_id("boot_")});
+  claims_ = std::make_unique<Scope>(executor_);
+  leases_ = std::make_unique<Scope>(executor_);
+  control_ = std::make_unique<Scope>(executor_);
+  ending_ = std::make_unique<Scope>(executor_);
+
+  auto result = co_await register_worker();
+  if (result) {
+    claims_->spawn("claim shards", claim_loop());
+    control_->spawn("heartbeat", heartbeat_loop());
+    co_await claims_->join();
+    co_await leases_->join();
+    // A lease whose claim was answered while this worker stopped asking comes back as `unknown`, and is given back.
+    if (!stopping_) co_await heartbeat();
+    co_await leases_->join();
+  }
+  ended_ = true;
+  control_->cancel();
+  co_await control_->join();
+  if (!stopping_) ending_->spawn("close the sandbox", pool_->close());
+  co_await ending_->join();
+  if (result && !context_->fatal.empty()) result = fail(ErrorKind::config, context_->fatal);
+  co_return result;
+}
+
+void Worker::drain() {
+  if (draining_ || stopping_ || ended_) return;
+  draining_ = true;
+  changed_.notify();
+  if (!claims_) return;
+  context_->draining = true;
+  claims_->cancel();
+  control_->spawn("drain watch", drain_watch());
+}
+
+/// A drain that takes too long becomes a stop: what is not posted by then is computed again elsewhere.
+Task<> Worker::drain_watch() {
+  const bool whole_grace = co_await sleep_until(Clock::now() + options_.drain_grace);
+  if (whole_grace) stop();
+}
+
+void Worker::stop() {
+  if (stopping_ || ended_) return;
+  stopping_ = true;
+  draining_ = true;
+  changed_.notify();
+  if (!claims_) return;
+  context_->draining = true;
+  context_->stopping = true;
+  claims_->cancel();
+  leases_->cancel();
+  control_->cancel();
+  // Answers what is in the pool with `cancelled`, so that the shards end.
+  ending_->spawn("close the sandbox", pool_->close());
+}
+
+WorkerStatus Worker::status() const {
+  return {shards_.size(), items_.used(), context_ ? context_->outcomes_posted : 0, draining_};
+}
+
+Task<Result<>> Worker::register_worker() {
+  Json body{{"name", options_.name},
+            {"boot_id", context_->boot_id},
+            {"version", ASSAY_VERSION},
+            {"protocol", 1},
+            {"slots", options_.shards},
+            {"environments", options_.environments},
+            {"sandbox", std::string(to_string(pool_->mode()))}};
+  for (int attempt = 0; !stopping_ && !draining_; ++attempt) {
+    ApiClient::Call call;
+    call.method = "POST";
+    call.path = "/v1/workers";
+    call.body = dump_json(body);
+    call.timeout = 15s;
+    const auto answer = co_await api_.call(std::move(call));
+    if (answer && answer->ok()) {
+      const auto json = parse_json(answer->body);
+      if (json && json->is_object() && json->value("worker_id", Json()).is_string()) {
+        context_->worker_id = (*json)["worker_id"].get<std::string>();
+        if (json->value("heartbeat_ms", Json()).is_number_integer())
+          heartbeat_every_ = std::chrono::milliseconds((*json)["heartbeat_ms"].get<int64_t>());
+        if (json->value("claim_wait_ms", Json()).is_number_integer())
+          claim_wait_ = std::chrono::milliseconds((*json)["claim_wait_ms"].get<int64_t>());
+        registered_ = true;
+        co_return Result<>{};
+      }
+    } else if (answer && !answer->retryable()) {
+      co_return std::unexpected(answer->error().with("the API refused this worker"));
+    }
+    if (attempt == 0) {
+      const std::string why = answer ? answer->error().message : answer.error().message;
+      log::warn("the API does not answer yet; trying on", {{"error", why}});
+    }
+    co_await sleep_until(Clock::now() + backoff(attempt));
+  }
+  co_return fail(ErrorKind::cancelled, "stopped before it was registered");
+}
+
+Task<> Worker::claim_loop() {
+  std::string claim_id = make_id("claim_");
+  for (int attempt = 0; !draining_ && !must_end();) {
+    const size_t held = leases_->size();
+    if (held >= options_.shards) {
+      co_await changed_.wait();
+      continue;
+    }
+    const Json body{{"worker_id", context_->worker_id},
+                    {"boot_id", context_->boot_id},
+                    {"claim_id", claim_id},
+                    {"max", options_.shards - held},
+                    {"wait_ms", claim_wait_.count()}};
+    ApiClient::Call call;
+    call.method = "POST";
+    call.path = "/v1/claims";
+    call.body = dump_json(body);
+    call.timeout = claim_wait_ + 15s;
+    const auto answer = co_await api_.call(std::move(call));
+    if (draining_ || must_end()) co_return;
+    if (answer && answer->ok()) {
+      attempt = 0;
+      claim_id = make_id("claim_");
+      if (answer->status == 204) continue;
+      const auto json = parse_json(answer->body);
+      if (json && json->is_object() && json->contains("leases")) {
+        auto leases = leases_from((*json)["leases"]);
+        if (leases) {
+          start_shards(std::move(*leases));
+          continue;
+        }
+        log::error(leases.error().message);
+      }
+    } else if (answer && answer->code == "unknown_worker") {
+      const auto again = co_await register_worker();
+      if (!again) co_return;
+      continue;
+    } else if (answer && !answer->retryable()) {
+      fatal("the API refused a claim: " + answer->error().message);
+      co_return;
+    } else if (attempt == 1) {
+      log::warn("claims get no answer", {{"error", answer ? answer->error().message : answer.error().message}});
+    }
+    co_await sleep_until(Clock::now() + backoff(attempt++));
+  }
+}
+
+void Worker::start_shards(std::vector<Lease> leases) {
+  for (auto& lease : leases) {
+    if (shards_.contains(lease.key())) continue;
+    const std::string name = "shard " + lease.key();
+    shards_.emplace(lease.key(), nullptr);
+    if (draining_)
+      leases_->spawn(name, release(std::move(lease)));
+    else
+      leases_->spawn(name, run_shard(std::move(lease)));
+  }
+}
+
+Task<Result<std::shared_ptr<const RunSpec>>> Worker::spec_of(std::string run) {
+  if (const auto it = specs_.find(run); it != specs_.end()) co_return it->second;
+  ApiClient::Call call;
+  call.path = "/v1/worker/runs/" + run;
+  const auto answer = co_await api_.call_until(std::move(call), Clock::now() + 30s);
+  if (!answer) co_return std::unexpected(answer.error());
+  if (!answer->ok()) co_return std::unexpected(answer->error());
+  auto spec = run_spec_from(answer->body);
+  if (!spec) co_return std::unexpected(std::move(spec.error()));
+  auto shared = std::make_shared<const RunSpec>(std::move(*spec));
+  // Specifications of runs that nobody works on any more are dropped, so that a worker of many runs stays small.
+  if (specs_.size() >= 16) std::erase_if(specs_, [](const auto& entry) { return entry.second.use_count() == 1; });
+  specs_[run] = shared;
+  co_return shared;
+}
+
+Task<> Worker::release(Lease lease) {
+  ApiClient::Call call;
+  call.method = "POST";
+  call.path = "/v1/runs/" + lease.run + "/shards/" + std::to_string(lease.shard) + "/release";
+  call.body = dump_json(Json{{"worker_id", context_->worker_id},
+                             {"boot_id", context_->boot_id},
+                             {"epoch", lease.epoch},
+                             {"token", lease.token},
+                             {"reason", "drain"}});
+  call.timeout = 10s;
+  co_await api_.call(std::move(call));
+  shards_.erase(lease.key());
+}
+
+Task<> Worker::run_shard(Lease lease) {
+  const std::string key = lease.key();
+  auto spec = co_await spec_of(lease.run);
+  // A run this worker cannot execute is failed by the shard, which then has no evaluators to ask.
+  Shard shard(*context_, std::move(lease), spec ? *spec : nullptr, executor_);
+  shards_[key] = &shard;
+  if (spec)
+    co_await shard.run();
+  else if (!stopping_)
+    co_await shard.give_up(spec.error());
+  shards_.erase(key);
+  changed_.notify();
+  if (!context_->fatal.empty()) stop();
+}
+
+Task<> Worker::heartbeat_loop() {
+  while (!must_end()) {
+    co_await heartbeat();
+    co_await sleep_until(Clock::now() + heartbeat_every_);
+  }
+}
+
+Task<> Worker::heartbeat() {
+  Json leases = Json::array();
+  for (const auto& [key, shard] : shards_)
+    if (shard != nullptr)
+      leases.push_back({{"run", shard->lease().run},
+                        {"shard", shard->lease().shard},
+                        {"epoch", shard->lease().epoch},
+                        {"token", shard->lease().token}});
+  ApiClient::Call call;
+  call.method = "POST";
+  call.path = "/v1/heartbeat";
+  call.body = dump_json(Json{{"worker_id", context_->worker_id},
+                             {"boot_id", context_->boot_id},
+                             {"state", draining_ ? "drain" : "run"},
+                             {"leases", std::move(leases)}});
+  call.timeout = 10s;
+  const auto answer = co_await api_.call(std::move(call));
+  if (!answer || must_end()) co_return;  // the next one repeats everything
+  if (answer->code == "superseded") {
+    fatal(answer->message);
+    co_return;
+  }
+  if (!answer->ok()) co_return;
+  const auto json = parse_json(answer->body);
+  if (!json || !json->is_object() || !json->value("leases", Json()).is_array()) co_return;
+  for (const auto& entry : (*json)["leases"]) {
+    if (!entry.is_object() || !entry.value("run", Json()).is_string()) continue;
+    const std::string key = entry["run"].get<std::string>() + "/" + dump_json(entry.value("shard", Json()));
+    const auto shard = shards_.find(key);
+    if (shard == shards_.end() || shard->second == nullptr) continue;
+    if (entry.value("epoch", Json()) != shard->second->lease().epoch) continue;
+    const Json verdict = entry.value("verdict", Json());
+    if (verdict == "cancel") shard->second->set_cancelled();
+    if (verdict == "lost" || verdict == "done") shard->second->set_lost();
+  }
+  if (const auto unknown = json->find("unknown"); unknown != json->end() && unknown->is_array()) {
+    if (auto adopted = leases_from(*unknown)) start_shards(std::move(*adopted));
+  }
+}
+
+}  // namespace assay::daemon

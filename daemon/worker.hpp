@@ -1,0 +1,79 @@
+// The worker: registers, claims shards, keeps their leases, runs them.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/async/scope.hpp"
+#include "daemon/shard.hpp"
+
+namespace assay::daemon {
+
+struct WorkerOptions {
+  ApiEndpoint api;
+  std::string name;  ///< stable over restarts: a restart under the same name takes the old leases over at once
+  std::vector<std::string> environments = {"main"};
+  size_t hosts = 2;            ///< evaluator processes at most
+  size_t shards = 4;           ///< shards leased at once
+  size_t items = 1024;         ///< items in flight over all shards
+  std::optional<sandbox::Mode> sandbox_mode;
+  std::chrono::milliseconds drain_grace{60'000};  ///< for items in flight after drain()
+};
+
+struct WorkerStatus {
+  size_t shards = 0;
+  size_t items = 0;
+  int64_t outcomes = 0;  ///< posted since the start
+  bool draining = false;
+};
+
+/// Everything runs on the executor; drain(), stop() and status() are called on it too.
+class Worker {
+ public:
+  Worker(asio::any_io_executor executor, WorkerOptions options);
+  ~Worker();
+
+  /// Works until drained or stopped. An error says why it could not (a refused key, no sandbox, a superseded name).
+  Task<Result<>> run();
+  /// Claims nothing more, finishes the items in flight, posts them, gives the rest back.
+  void drain();
+  /// Ends at once; what was not posted is computed again by another worker.
+  void stop();
+  WorkerStatus status() const;
+  bool registered() const { return registered_; }
+
+ private:
+  Task<Result<>> register_worker();
+  Task<> claim_loop();
+  Task<> heartbeat_loop();
+  Task<> heartbeat();
+  Task<> drain_watch();
+  void start_shards(std::vector<Lease> leases);
+  Task<> run_shard(Lease lease);
+  Task<> release(Lease lease);
+  Task<Result<std::shared_ptr<const RunSpec>>> spec_of(std::string run);
+  bool must_end() const;
+  void fatal(std::string why);
+
+  asio::any_io_executor executor_;
+  WorkerOptions options_;
+  ApiClient api_;
+  Budget items_;
+  std::unique_ptr<sandbox::Pool> pool_;
+  std::unique_ptr<WorkerContext> context_;
+  std::unique_ptr<Scope> claims_, leases_, control_;
+  std::unique_ptr<Scope> ending_;  ///< never cancelled
+  std::map<std::string, Shard*> shards_;   ///< by Lease::key()
+  std::map<std::string, std::shared_ptr<const RunSpec>> specs_;
+  Event changed_;
+  std::chrono::milliseconds heartbeat_every_{10'000};
+  std::chrono::milliseconds claim_wait_{20'000};
+  bool draining_ = false;
+  bool stopping_ = false;
+  bool ended_ = false;
+  bool registered_ = false;
+};
+
+}  // namespace assay::daemon

@@ -1,0 +1,135 @@
+// Theory of operation. This file is the only code that runs between clone3 and execveat. The child shares nothing with
+// its parent but is a copy of it at an arbitrary moment, so it may use raw system calls and nothing else: no
+// allocation, no locks, no exceptions, no sanitizer runtime (built with -fno-exceptions -fno-rtti -fno-sanitize=all).
+// Order matters: what needs privileges comes before they are given up, and the limits come last because some of the
+// steps before them would not fit. Each step is checked; on the first failure the child says which and ends, so a
+// half-built jail never runs anything.
+#include "sandbox/jail/child.hpp"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/mount.h>
+#include <linux/securebits.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace assay::sandbox {
+namespace {
+
+constexpr unsigned long kMsRec = 16384;
+constexpr unsigned long kMsPrivate = 1UL << 18;
+constexpr unsigned long kMntDetach = 2;
+
+// Where the two descriptors that execveat still needs sit; both are close-on-exec.
+constexpr int kHostFd = kProtocolFd + 1;
+constexpr int kErrorFd = kProtocolFd + 2;
+
+class Child {
+ public:
+  explicit Child(const ChildPlan& plan) : plan_(plan), error_fd_(plan.error_fd) {}
+
+  [[noreturn]] void run() {
+    if (plan_.go_fd >= 0) wait_for_map();
+    check(Step::session, syscall(SYS_setsid));
+    place_descriptors();
+    if (plan_.mode != Mode::nons) enter_empty_root();
+    check(Step::enter_root, syscall(SYS_chdir, "/"));
+    if (plan_.privileged) drop_privileges();
+    check(Step::no_new_privileges, syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    // Changing the user clears this, so it comes after. A spawner that died before is noticed by the host: its
+    // protocol socket is closed.
+    check(Step::parent_death, syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+    for (size_t i = 0; i < plan_.rlimit_count; i++) {
+      const rlimit64 limit{plan_.rlimits[i].value, plan_.rlimits[i].value};
+      check(Step::limits, syscall(SYS_prlimit64, 0, plan_.rlimits[i].resource, &limit, nullptr));
+    }
+    char* const environment[] = {nullptr};
+    syscall(SYS_execveat, kHostFd, "", plan_.argv, environment, AT_EMPTY_PATH);
+    fail(Step::execute);
+  }
+
+ private:
+  [[noreturn]] void fail(Step step) {
+    const ChildError record{step, errno};
+    syscall(SYS_write, error_fd_, &record, sizeof record);
+    for (;;) syscall(SYS_exit_group, 127);
+  }
+
+  void check(Step step, long result) {
+    if (result < 0) fail(step);
+  }
+
+  void wait_for_map() {
+    char byte;
+    long count;
+    do count = syscall(SYS_read, plan_.go_fd, &byte, 1);
+    while (count < 0 && errno == EINTR);
+    check(Step::wait_for_map, count);
+    if (count != 1) {  // the spawner closed without the go: the map could not be written
+      errno = ECANCELED;
+      fail(Step::wait_for_map);
+    }
+  }
+
+  void place_descriptors() {
+    for (int fd = 0; fd < kProtocolFd; fd++) check(Step::descriptors, syscall(SYS_dup3, plan_.null_fd, fd, 0));
+    check(Step::descriptors, syscall(SYS_dup3, plan_.protocol_fd, kProtocolFd, 0));
+    check(Step::descriptors, syscall(SYS_dup3, plan_.host_fd, kHostFd, O_CLOEXEC));
+    check(Step::descriptors, syscall(SYS_dup3, plan_.error_fd, kErrorFd, O_CLOEXEC));
+    error_fd_ = kErrorFd;
+    check(Step::close_descriptors, syscall(SYS_close_range, kErrorFd + 1, ~0U, 0));
+  }
+
+  // An empty read-only tmpfs as the root: no /proc, no /dev, nothing to open. pivot_root(".", ".") stacks the old root
+  // on the new one, and detaching it leaves no path back (chroot would).
+  void enter_empty_root() {
+    check(Step::hostname, syscall(SYS_sethostname, "jail", 4));
+    check(Step::private_mounts, syscall(SYS_mount, nullptr, "/", nullptr, kMsRec | kMsPrivate, nullptr));
+    const long fs = syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+    check(Step::make_root, fs);
+    set_option(fs, "size", "4096");
+    set_option(fs, "nr_inodes", "2");
+    set_option(fs, "mode", "0555");
+    check(Step::make_root, syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0));
+    const unsigned attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    const long root = syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
+    check(Step::make_root, root);
+    check(Step::make_root, syscall(SYS_move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH));
+    check(Step::enter_root, syscall(SYS_fchdir, root));
+    check(Step::enter_root, syscall(SYS_pivot_root, ".", "."));
+    check(Step::enter_root, syscall(SYS_umount2, ".", kMntDetach));
+    check(Step::close_descriptors, syscall(SYS_close_range, kErrorFd + 1, ~0U, 0));
+  }
+
+  void set_option(long fs, const char* key, const char* value) {
+    check(Step::make_root, syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0));
+  }
+
+  void drop_privileges() {
+    for (int capability = 0; syscall(SYS_prctl, PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; capability++)
+      check(Step::drop_bounding, syscall(SYS_prctl, PR_CAPBSET_DROP, capability, 0, 0, 0));
+    const unsigned long bits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+                               SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED | SECBIT_KEEP_CAPS_LOCKED;
+    check(Step::drop_bounding, syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
+    check(Step::drop_bounding, syscall(SYS_prctl, PR_SET_SECUREBITS, bits, 0, 0, 0));
+    if (plan_.drop_groups) check(Step::drop_groups, syscall(SYS_setgroups, 0, nullptr));
+    check(Step::change_group, syscall(SYS_setresgid, plan_.gid, plan_.gid, plan_.gid));
+    check(Step::change_user, syscall(SYS_setresuid, plan_.uid, plan_.uid, plan_.uid));
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    const __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {};
+    check(Step::drop_capabilities, syscall(SYS_capset, &header, none));
+  }
+
+  const ChildPlan& plan_;
+  int error_fd_;
+};
+
+}  // namespace
+
+void run_child(const ChildPlan& plan) noexcept { Child(plan).run(); }
+
+}  // namespace assay::sandbox

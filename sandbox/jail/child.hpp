@@ -1,0 +1,50 @@
+// What runs between clone3 and execveat.
+#pragma once
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "sandbox/jail/mode.hpp"
+#include "sandbox/jail/step.hpp"
+
+namespace assay::sandbox {
+
+struct Rlimit {
+  int resource;
+  rlim_t value;  ///< soft and hard
+};
+
+/// Everything the child needs, decided by the spawner before it clones: the child computes nothing and allocates
+/// nothing. Descriptors are all >= kFirstPlanFd, so that placing one never overwrites another.
+struct ChildPlan {
+  Mode mode = Mode::nons;
+  bool privileged = false;   ///< capabilities to drop and users to change to
+  bool drop_groups = false;  ///< not where the kernel forbids it (an unprivileged user namespace)
+  uid_t uid = 0;
+  gid_t gid = 0;
+  int null_fd = -1;
+  int protocol_fd = -1;
+  int host_fd = -1;
+  int error_fd = -1;
+  int go_fd = -1;  ///< userns: end of file says that the user map is written
+  char* const* argv = nullptr;
+  const Rlimit* rlimits = nullptr;
+  size_t rlimit_count = 0;
+};
+
+inline constexpr int kFirstPlanFd = 16;
+inline constexpr int kProtocolFd = 3;
+
+/// What the child writes to error_fd before it ends, when a step fails. On success the pipe closes empty.
+struct ChildError {
+  Step step;
+  int32_t error;
+};
+
+/// Builds the jail around the calling process and becomes the host. Async-signal-safe.
+[[noreturn]] void run_child(const ChildPlan& plan) noexcept;
+
+}  // namespace assay::sandbox

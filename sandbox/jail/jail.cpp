@@ -1,0 +1,204 @@
+#include "sandbox/jail/jail.hpp"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+namespace assay::sandbox {
+namespace {
+
+constexpr uid_t kFirstUid = 900'000;   // far above what a distribution gives to people and services
+constexpr uid_t kUidInUserns = 1'000;  // not 0: being "root" inside is one thing less to think about
+constexpr int kJailDeadlineMs = 5'000;
+
+/// A copy of `fd` that the child can place without overwriting another (kFirstPlanFd).
+UniqueFd high(int fd) { return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, kFirstPlanFd)); }
+
+/// The descriptors of one jail, kept until the child has its own.
+struct Fds {
+  UniqueFd null, protocol, host, error, go;
+  explicit operator bool() const { return null && protocol && host && error && go; }
+};
+
+/// `wanted`, or the hard limit where that is lower already: nothing here raises one.
+Rlimit at_most(int resource, rlim_t wanted) {
+  rlimit limit{};
+  if (getrlimit(static_cast<__rlimit_resource_t>(resource), &limit) == 0) wanted = std::min(wanted, limit.rlim_max);
+  return {resource, wanted};
+}
+
+std::array<Rlimit, 13> rlimits_for(const JailSpec& spec) {
+  return {
+      at_most(RLIMIT_AS, spec.address_space_bytes),
+      at_most(RLIMIT_CPU, spec.cpu_seconds),
+      at_most(RLIMIT_STACK, 8U << 20),
+      at_most(RLIMIT_NPROC, 1),
+      at_most(RLIMIT_NOFILE, kProtocolFd + 2),  // one more for the Landlock ruleset; the host then lowers it to 0
+      at_most(RLIMIT_CORE, 0),
+      at_most(RLIMIT_FSIZE, 0),
+      at_most(RLIMIT_MEMLOCK, 0),
+      at_most(RLIMIT_MSGQUEUE, 0),
+      at_most(RLIMIT_NICE, 0),
+      at_most(RLIMIT_RTPRIO, 0),
+      at_most(RLIMIT_SIGPENDING, 8),
+      at_most(RLIMIT_LOCKS, 0),
+  };
+}
+
+int write_file_at(int directory, const char* name, const std::string& text) {
+  const UniqueFd fd(openat(directory, name, O_WRONLY | O_CLOEXEC));
+  if (!fd || write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) return errno;
+  return 0;
+}
+
+/// One user and one group inside, ours outside; root gives the slot's own instead.
+int write_user_map(pid_t pid, const JailSpec& spec) {
+  const UniqueFd proc(open(("/proc/" + std::to_string(pid)).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!proc) return errno;
+  const bool root = geteuid() == 0;
+  const auto map = [&](uid_t own) {
+    return std::to_string(kUidInUserns) + ' ' + std::to_string(root ? kFirstUid + spec.slot : own) + " 1\n";
+  };
+  // Without privileges a group map is only allowed once setgroups is given up for good.
+  if (!root)
+    if (const int error = write_file_at(proc.get(), "setgroups", "deny")) return error;
+  if (const int error = write_file_at(proc.get(), "gid_map", map(getegid()))) return error;
+  return write_file_at(proc.get(), "uid_map", map(geteuid()));
+}
+
+pid_t clone_child(const JailSpec& spec, int* pidfd) {
+  clone_args args{};
+  args.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
+  if (spec.mode != Mode::nons)
+    args.flags |= CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+  if (spec.mode == Mode::userns) args.flags |= CLONE_NEWUSER;
+  args.pidfd = reinterpret_cast<uint64_t>(pidfd);
+  args.exit_signal = SIGCHLD;
+  return static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof args));
+}
+
+/// Waits until the child has become the host (the pipe closes empty) or says what failed.
+ChildError await_child(int error_pipe) {
+  pollfd ready{error_pipe, POLLIN, 0};
+  int count;
+  do count = poll(&ready, 1, kJailDeadlineMs);
+  while (count < 0 && errno == EINTR);
+  if (count <= 0) return {Step::answer, count == 0 ? ETIMEDOUT : errno};
+  ChildError failure{};
+  const ssize_t size = read(error_pipe, &failure, sizeof failure);
+  if (size == 0) return {Step::none, 0};
+  if (size != sizeof failure) return {Step::answer, EPROTO};
+  return failure;
+}
+
+ChildPlan plan_for(const JailSpec& spec, const Fds& fds) {
+  ChildPlan plan;
+  const bool root = geteuid() == 0;
+  plan.mode = spec.mode;
+  plan.privileged = root || spec.mode != Mode::nons;
+  plan.drop_groups = root;
+  plan.uid = plan.gid = spec.mode == Mode::userns ? kUidInUserns : kFirstUid + spec.slot;
+  plan.null_fd = fds.null.get();
+  plan.protocol_fd = fds.protocol.get();
+  plan.host_fd = fds.host.get();
+  plan.error_fd = fds.error.get();
+  if (spec.mode == Mode::userns) plan.go_fd = fds.go.get();
+  return plan;
+}
+
+}  // namespace
+
+JailResult make_jail(const JailSpec& spec) {
+  JailResult result;
+  const auto failed = [&](Step step, int error) {
+    result.jail = {};
+    result.failure = {step, error};
+    return std::move(result);
+  };
+  auto sockets = make_socket_pair(SOCK_STREAM);
+  if (!sockets) return failed(Step::sockets, errno);
+  auto errors = make_pipe();
+  auto go = make_pipe();
+  if (!errors || !go) return failed(Step::error_pipe, errno);
+  Fds fds{high(spec.null_fd), high(sockets->theirs.get()), high(spec.host_fd), high(errors->write.get()),
+          high(go->read.get())};
+  if (!fds) return failed(Step::descriptors, errno);
+
+  const std::string mode(to_string(spec.mode));
+  char* argv[] = {const_cast<char*>("assay-host"), const_cast<char*>(mode.c_str()),
+                  spec.probe ? const_cast<char*>("probe") : nullptr, nullptr};
+  const auto rlimits = rlimits_for(spec);
+  ChildPlan plan = plan_for(spec, fds);
+  plan.argv = argv;
+  plan.rlimits = rlimits.data();
+  plan.rlimit_count = rlimits.size();
+
+  int pidfd = -1;
+  const pid_t pid = clone_child(spec, &pidfd);
+  if (pid == 0) {
+    // Its own copy of the writing end would keep the child waiting for ever if the spawner died before the go.
+    close(go->write.get());
+    run_child(plan);
+  }
+  if (pid < 0) return failed(Step::clone, errno);
+  result.jail.pidfd = UniqueFd(pidfd);
+  fds = {};
+  errors->write.reset();
+
+  if (spec.mode == Mode::userns) {
+    result.failure = {Step::user_map, write_user_map(pid, spec)};
+    if (result.failure.error == 0 && write(go->write.get(), "", 1) != 1) result.failure.error = errno;
+  }
+  if (result.failure.error == 0) result.failure = await_child(errors->read.get());
+  if (result.failure.step != Step::none) {
+    kill_child(pidfd);
+    reap(pidfd);
+    result.jail = {};
+    return result;
+  }
+  result.jail.protocol = std::move(sockets->ours);
+  return result;
+}
+
+ChildError probe_mode(const JailSpec& spec) {
+  const JailResult made = make_jail(spec);
+  if (made.failure.step != Step::none) return made.failure;
+  pollfd ended{made.jail.pidfd.get(), POLLIN, 0};
+  const int count = poll(&ended, 1, kJailDeadlineMs);
+  if (count <= 0) kill_child(made.jail.pidfd.get());
+  const Ending ending = reap(made.jail.pidfd.get());
+  if (count <= 0) return {Step::lock_down, ETIMEDOUT};
+  // A host that could not lock itself down exits with the errno (sandbox/runtime/lua/host.cpp).
+  if (ending.signalled || ending.status != 0) return {Step::lock_down, ending.signalled ? ENOSYS : ending.status};
+  return {Step::none, 0};
+}
+
+Ending reap(int pidfd) {
+  siginfo_t info{};
+  rusage usage{};
+  long done;  // glibc's waitid has no rusage
+  do done = syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED, &usage);
+  while (done < 0 && errno == EINTR);
+  const auto us = [](const timeval& time) { return static_cast<uint64_t>(time.tv_sec) * 1'000'000 + time.tv_usec; };
+  return {.signalled = info.si_code != CLD_EXITED,
+          .status = info.si_status,
+          .cpu_us = us(usage.ru_utime) + us(usage.ru_stime),
+          .peak_rss_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024};
+}
+
+void kill_child(int pidfd) { syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0); }
+
+}  // namespace assay::sandbox

@@ -1,0 +1,52 @@
+// Making one jail, as the spawner does it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+#include "core/fd.hpp"
+#include "sandbox/jail/child.hpp"
+#include "sandbox/jail/mode.hpp"
+#include "sandbox/jail/step.hpp"
+
+namespace assay::sandbox {
+
+struct JailSpec {
+  Mode mode = Mode::nons;
+  uint32_t slot = 0;  ///< below kJailLimit; gives the jail its own user, never shared by two living jails
+  int host_fd = -1;   ///< the static executable; borrowed
+  int null_fd = -1;   ///< /dev/null; borrowed
+  uint64_t address_space_bytes = 0;
+  uint64_t cpu_seconds = 0;
+  bool probe = false;  ///< the host locks itself down and exits 0
+};
+
+struct Jail {
+  UniqueFd pidfd;
+  UniqueFd protocol;  ///< our end
+};
+
+/// A jail whose host is running, or the step that failed; whatever was started is then gone. Blocks for a millisecond
+/// or two, and for kJailDeadline at most.
+struct JailResult {
+  Jail jail;
+  ChildError failure{Step::none, 0};
+};
+JailResult make_jail(const JailSpec& spec);
+
+/// Builds a whole jail in `mode`, host and all, and waits for it to end well.
+ChildError probe_mode(const JailSpec& spec);
+
+/// How a child ended and what it used.
+struct Ending {
+  bool signalled = false;
+  int status = 0;
+  uint64_t cpu_us = 0;
+  uint64_t peak_rss_bytes = 0;
+};
+/// Waits for the end of the child and reaps it.
+Ending reap(int pidfd);
+void kill_child(int pidfd);
+
+}  // namespace assay::sandbox

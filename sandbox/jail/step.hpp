@@ -1,0 +1,45 @@
+// The steps of building a jail. Each is checked; the first that fails is reported by name with its errno.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace assay::sandbox {
+
+enum class Step : uint32_t {
+  none,
+  // in the spawner
+  sockets,
+  error_pipe,
+  clone,
+  user_map,
+  answer,
+  // in the child, in this order
+  parent_death,
+  wait_for_map,
+  session,
+  descriptors,
+  close_descriptors,
+  hostname,
+  private_mounts,
+  make_root,
+  enter_root,
+  drop_bounding,
+  drop_groups,
+  change_group,
+  change_user,
+  drop_capabilities,
+  no_new_privileges,
+  limits,
+  execute,
+  // in the host
+  lock_down,
+};
+
+std::string_view to_string(Step step);
+
+/// What a person can do about a step that this machine refuses; empty when there is nothing to advise.
+std::string_view remedy(Step step);
+
+}  // namespace assay::sandbox

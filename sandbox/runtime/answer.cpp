@@ -1,0 +1,188 @@
+#include "sandbox/runtime/answer.hpp"
+
+#include <simdjson.h>
+
+#include <array>
+#include <cmath>
+
+#include "core/json.hpp"
+
+namespace assay::sandbox {
+namespace {
+
+namespace dom = simdjson::dom;
+
+constexpr size_t kHeader = 4;
+constexpr size_t kMessageBytes = 64U << 10;
+constexpr size_t kDepth = 8;
+constexpr uint64_t kLargestUsage = uint64_t{1} << 53;
+
+// What a host may say of an evaluation. `internal` and `transport` would make the daemon retry for ever, the judge's
+// kinds are not its to use.
+constexpr std::array kHostKinds = {ErrorKind::evaluator_error, ErrorKind::bad_result,   ErrorKind::timeout,
+                                   ErrorKind::cpu_limit,       ErrorKind::memory_limit, ErrorKind::output_limit,
+                                   ErrorKind::config};
+
+/// The text at `key`, empty when there is none; false when it is something else.
+bool read_text(const dom::object& object, std::string_view key, std::string& text) {
+  dom::element value;
+  if (object[key].get(value) != simdjson::SUCCESS) return true;
+  std::string_view view;
+  if (value.get(view) != simdjson::SUCCESS) return false;
+  text = view;
+  return true;
+}
+
+bool read_usage(const dom::object& object, Usage& usage) {
+  dom::object values;
+  if (object["usage"].get(values) != simdjson::SUCCESS) return false;
+  uint64_t wall = 0, cpu = 0, memory = 0;
+  if (values["wall_us"].get(wall) != simdjson::SUCCESS || values["cpu_us"].get(cpu) != simdjson::SUCCESS ||
+      values["memory_bytes"].get(memory) != simdjson::SUCCESS)
+    return false;
+  usage.wall = std::chrono::microseconds(std::min(wall, kLargestUsage));
+  usage.cpu = std::chrono::microseconds(std::min(cpu, kLargestUsage));
+  usage.memory_bytes = std::min(memory, kLargestUsage);
+  usage.method = "rusage";
+  return true;
+}
+
+bool read_metrics(const dom::object& result, Outcome& outcome) {
+  dom::element value;
+  if (result["metrics"].get(value) != simdjson::SUCCESS) return true;
+  dom::object metrics;
+  if (value.get(metrics) != simdjson::SUCCESS) return false;
+  for (const auto [name, metric] : metrics) {
+    double number = 0;
+    if (metric.get(number) != simdjson::SUCCESS || !std::isfinite(number)) return false;
+    outcome.metrics.emplace_back(name, number);
+  }
+  return true;
+}
+
+bool read_result(const dom::object& result, HostAnswer& answer) {
+  double score = 0;
+  const auto found = result["score"].get(score);
+  if (found == simdjson::NO_SUCH_FIELD) return true;  // of initialize
+  if (found != simdjson::SUCCESS || !std::isfinite(score)) return false;
+  answer.has_outcome = true;
+  answer.outcome = Outcome::scored(score);
+  dom::element passed;
+  if (result["passed"].get(passed) == simdjson::SUCCESS) {
+    bool value = false;
+    if (passed.get(value) != simdjson::SUCCESS) return false;
+    answer.outcome.passed = value;
+  }
+  return read_text(result, "reason", answer.outcome.reason) && read_metrics(result, answer.outcome) &&
+         read_text(result, "log", answer.outcome.log) && read_usage(result, answer.outcome.usage);
+}
+
+bool read_error(const dom::object& error, HostAnswer& answer) {
+  std::string message;
+  std::string_view name;
+  dom::object data;
+  if (!read_text(error, "message", message) || error["data"].get(data) != simdjson::SUCCESS ||
+      data["kind"].get(name) != simdjson::SUCCESS)
+    return false;
+  const ErrorKind kind = error_kind_from(name);
+  if (std::find(kHostKinds.begin(), kHostKinds.end(), kind) == kHostKinds.end()) return false;
+  answer.has_outcome = true;
+  answer.outcome = Outcome::errored(kind, std::move(message));
+  read_usage(data, answer.outcome.usage);  // the error of initialize has none
+  return read_text(data, "log", answer.outcome.log);
+}
+
+void start_frame(std::string& out, int64_t id, std::string_view method) {
+  out.append(kHeader, '\0');
+  out += R"({"jsonrpc":"2.0","id":)";
+  out += std::to_string(id);
+  out += R"(,"method":")";
+  out += method;
+  out += R"(","params":{)";
+}
+
+void finish_frame(std::string& out, size_t start) {
+  out += "}}";
+  const size_t size = out.size() - start - kHeader;
+  for (size_t i = 0; i < kHeader; i++) out[start + i] = static_cast<char>(size >> (8 * i) & 0xFF);
+}
+
+}  // namespace
+
+size_t answer_limit(const Limits& limits) {
+  // A byte takes six at most as JSON ("\u0000").
+  return 6 * (limits.result_bytes + 2 * limits.log_bytes + kMessageBytes);
+}
+
+void FrameBuffer::append(std::string_view bytes) {
+  if (begin_ == bytes_.size()) {
+    bytes_.clear();
+  } else if (begin_ > 0) {
+    bytes_.erase(0, begin_);
+  }
+  begin_ = 0;
+  bytes_.append(bytes);
+}
+
+std::optional<std::string_view> FrameBuffer::next() {
+  const std::string_view left = std::string_view(bytes_).substr(begin_);
+  if (broken_ || left.size() < kHeader) return std::nullopt;
+  size_t size = 0;
+  for (size_t i = 0; i < kHeader; i++) size |= size_t{static_cast<unsigned char>(left[i])} << (8 * i);
+  broken_ = size == 0 || size > limit_bytes_;
+  if (broken_ || left.size() - kHeader < size) return std::nullopt;
+  begin_ += kHeader + size;
+  return left.substr(kHeader, size);
+}
+
+struct AnswerParser::Impl {
+  dom::parser parser;
+};
+
+AnswerParser::AnswerParser() : impl_(std::make_unique<Impl>()) {}
+AnswerParser::~AnswerParser() = default;
+
+std::optional<HostAnswer> AnswerParser::parse(std::string_view frame) {
+  auto& parser = impl_->parser;
+  if (parser.capacity() < frame.size() && parser.allocate(std::max<size_t>(4096, frame.size()), kDepth) != simdjson::SUCCESS)
+    return std::nullopt;
+  dom::object answer;
+  if (parser.parse(frame.data(), frame.size()).get(answer) != simdjson::SUCCESS) return std::nullopt;
+  HostAnswer parsed;
+  dom::object body;
+  if (answer["id"].get(parsed.id) != simdjson::SUCCESS) return std::nullopt;
+  const bool good = answer["result"].get(body) == simdjson::SUCCESS  ? read_result(body, parsed)
+                    : answer["error"].get(body) == simdjson::SUCCESS ? read_error(body, parsed)
+                                                                     : false;
+  if (!good) return std::nullopt;
+  return parsed;
+}
+
+void append_initialize_request(std::string& out, int64_t id, const Program& program) {
+  const size_t start = out.size();
+  start_frame(out, id, "initialize");
+  out += R"("protocol":1,"evaluator":)";
+  append_json_quote(out, program.name);
+  out += R"(,"source":)";
+  append_json_quote(out, program.source);
+  out += R"(,"params":)";
+  out += program.params;
+  const auto limit = [&](const char* key, auto value) { out += key + std::to_string(value); };
+  limit(R"(,"limits":{"wall_ms":)", program.limits.wall.count());
+  limit(R"(,"cpu_ms":)", program.limits.cpu.count());
+  limit(R"(,"memory_bytes":)", program.limits.memory_bytes);
+  limit(R"(,"result_bytes":)", program.limits.result_bytes);
+  limit(R"(,"log_bytes":)", program.limits.log_bytes);
+  out += '}';
+  finish_frame(out, start);
+}
+
+void append_evaluate_request(std::string& out, int64_t id, std::string_view item) {
+  const size_t start = out.size();
+  start_frame(out, id, "evaluate");
+  out += R"("item":)";
+  out += item;
+  finish_frame(out, start);
+}
+
+}  // namespace assay::sandbox

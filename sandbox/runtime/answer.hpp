@@ -1,0 +1,57 @@
+// What a host says, as the pool reads it. A host may have been taken over by what it ran: nothing here is believed that
+// is not checked, and nothing it says can be more than an outcome of its own item.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/outcome.hpp"
+#include "sandbox/runtime/program.hpp"
+
+namespace assay::sandbox {
+
+/// The most bytes that an honest host can need for one answer.
+size_t answer_limit(const Limits& limits);
+
+/// Takes frames out of received bytes: a 4-byte little-endian length, then so many bytes.
+class FrameBuffer {
+ public:
+  explicit FrameBuffer(size_t limit_bytes) : limit_bytes_(limit_bytes) {}
+  void append(std::string_view bytes);
+  /// The next whole frame, valid until append(); nullopt when there is none yet, or the stream is broken().
+  std::optional<std::string_view> next();
+  bool broken() const { return broken_; }
+
+ private:
+  std::string bytes_;
+  size_t begin_ = 0;
+  size_t limit_bytes_;
+  bool broken_ = false;
+};
+
+struct HostAnswer {
+  int64_t id = 0;
+  Outcome outcome;           ///< of initialize: `errored` when it failed, else meaningless
+  bool has_outcome = false;  ///< a score or an error; false for the answer to initialize
+};
+
+class AnswerParser {
+ public:
+  AnswerParser();
+  ~AnswerParser();
+  /// nullopt for what is no answer of the protocol.
+  std::optional<HostAnswer> parse(std::string_view frame);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Each appends one frame.
+void append_initialize_request(std::string& out, int64_t id, const Program& program);
+void append_evaluate_request(std::string& out, int64_t id, std::string_view item);
+
+}  // namespace assay::sandbox

@@ -1,0 +1,344 @@
+#include "sandbox/runtime/pool.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <unordered_map>
+#include <vector>
+
+#include "core/async/scope.hpp"
+#include "core/check.hpp"
+#include "core/log.hpp"
+#include "sandbox/jail/helper.hpp"
+#include "sandbox/runtime/host.hpp"
+
+namespace assay::sandbox {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kIdleLife = 30s;      // of a host that nobody gives work to
+constexpr auto kQuantum = 100ms;     // that a program keeps its last host before another program may take it
+constexpr auto kHousekeeping = 1s;
+
+/// Somebody who waits for a program to have a host.
+struct Waiter {
+  explicit Waiter(asio::any_io_executor executor) : arrived(executor, asio::steady_timer::time_point::max()) {}
+  asio::steady_timer arrived;  // cancelled on arrival
+  std::optional<Result<void>> result;
+};
+
+/// One program: its work and its hosts.
+struct Queue {
+  std::shared_ptr<const Program> program;
+  std::deque<Work> waiting;
+  std::vector<std::shared_ptr<Host>> hosts;  // starting, serving or ending
+  std::vector<std::shared_ptr<Waiter>> waiters;
+
+  bool wants_host() const {
+    size_t in_flight = 0;
+    for (const auto& host : hosts) {
+      if (!host->is_ready() && !host->is_leaving()) return false;  // one at a time; the next when this one serves
+      in_flight += host->in_flight().size();
+    }
+    if (hosts.empty()) return !waiting.empty() || !waiters.empty();
+    return !waiting.empty() && waiting.size() + in_flight > hosts.size();
+  }
+  bool is_unused() const { return waiting.empty() && hosts.empty() && waiters.empty(); }
+};
+
+}  // namespace
+
+struct Pool::Impl {
+  Impl(asio::any_io_executor executor_, PoolOptions options_)
+      : executor(executor_), options(options_), scope(executor_), housekeeping(executor_) {}
+
+  asio::any_io_executor executor;
+  PoolOptions options;
+  UniqueFd host_program;
+  Mode mode = Mode::nons;
+  std::vector<std::unique_ptr<SpawnerClient>> spawners;  // the last one serves; hosts may still wait for earlier ones
+  bool reviving = false;
+  std::unordered_map<std::string, std::unique_ptr<Queue>> queues;  // by Program::key()
+  // Programs seen, so that a key is computed once for each and not for each item. Holding them keeps addresses unique.
+  std::unordered_map<std::shared_ptr<const Program>, Queue*> known;
+  size_t host_count = 0;
+  bool scheduled = false;
+  bool closing = false;
+  bool housekeeping_runs = false;
+  Scope scope;
+  asio::steady_timer housekeeping;
+
+  Queue& queue_of(const std::shared_ptr<const Program>& program);
+  void forget_unused();
+  void schedule();
+  void run_schedule();
+  void fill(Queue& queue);
+  void grow(Queue& queue);
+  bool make_room(const Queue& wanting);
+  void start_host(Queue& queue);
+  Task<> run_host(Queue* queue, std::shared_ptr<Host> host);
+  Task<Result<SpawnerClient*>> live_spawner();
+  void host_started(Queue& queue);
+  void host_failed(Queue& queue, Error error);
+  void host_ended(Queue& queue, const std::shared_ptr<Host>& host, Outcome head);
+  void keep_house();
+  void finish_later(Work work, Outcome outcome);
+};
+
+Queue& Pool::Impl::queue_of(const std::shared_ptr<const Program>& program) {
+  if (const auto found = known.find(program); found != known.end()) return *found->second;
+  auto& queue = queues[program->key()];
+  if (!queue) {
+    queue = std::make_unique<Queue>();
+    queue->program = program;
+  }
+  known.emplace(program, queue.get());
+  return *queue;
+}
+
+void Pool::Impl::forget_unused() {
+  std::erase_if(known, [](const auto& entry) { return entry.second->is_unused(); });
+  std::erase_if(queues, [](const auto& entry) { return entry.second->is_unused(); });
+}
+
+/// Work is handed out once for all that was submitted or answered in one turn of the loop, so that it goes out in one
+/// write.
+void Pool::Impl::schedule() {
+  if (std::exchange(scheduled, true)) return;
+  asio::post(executor, [this] { run_schedule(); });
+}
+
+void Pool::Impl::run_schedule() {
+  scheduled = false;
+  if (closing) return;
+  for (auto& [key, queue] : queues) fill(*queue);
+  // Programs without any host first: nobody starves while another gets its second.
+  for (const bool starving : {true, false})
+    for (auto& [key, queue] : queues)
+      if (queue->hosts.empty() == starving && queue->wants_host()) grow(*queue);
+  keep_house();
+}
+
+void Pool::Impl::fill(Queue& queue) {
+  while (!queue.waiting.empty()) {
+    Host* freest = nullptr;
+    for (const auto& host : queue.hosts)
+      if (host->has_room() && (freest == nullptr || host->in_flight().size() < freest->in_flight().size()))
+        freest = host.get();
+    if (freest == nullptr) break;
+    freest->send(std::move(queue.waiting.front()));
+    queue.waiting.pop_front();
+  }
+  for (const auto& host : queue.hosts) {
+    if (host->is_ready()) host->flush();
+    if (host->is_leaving() && host->is_idle()) host->kill(Host::Kill::unwanted);
+  }
+}
+
+void Pool::Impl::grow(Queue& queue) {
+  if (host_count < options.hosts || make_room(queue)) start_host(queue);
+}
+
+/// True when there is room at once; else something may have been asked to leave, and its end schedules again.
+bool Pool::Impl::make_room(const Queue& wanting) {
+  std::shared_ptr<Host> idle, busy;
+  size_t most_hosts = 0;
+  for (auto& [key, queue] : queues) {
+    if (queue.get() == &wanting) continue;
+    for (const auto& host : queue->hosts) {
+      if (host->is_leaving()) return false;  // a place is already on its way
+      if (host->is_idle() && queue->waiting.empty()) {
+        if (!idle || host->last_active() < idle->last_active()) idle = host;
+      } else if (host->is_ready() && Clock::now() - host->ready_since() >= kQuantum) {
+        if (busy && queue->hosts.size() < most_hosts) continue;
+        busy = host;
+        most_hosts = queue->hosts.size();
+      }
+    }
+  }
+  if (idle)
+    idle->kill(Host::Kill::unwanted);
+  else if (busy && wanting.hosts.empty())  // takes turns: finishes what it was given and goes
+    busy->leave();
+  return false;
+}
+
+void Pool::Impl::start_host(Queue& queue) {
+  auto host = std::make_shared<Host>(executor, queue.program);
+  host->set_window(std::max<size_t>(1, options.window));
+  queue.hosts.push_back(host);
+  host_count++;
+  scope.spawn("host of " + queue.program->name, run_host(&queue, host));
+}
+
+Task<> Pool::Impl::run_host(Queue* queue, std::shared_ptr<Host> host) {
+  Result<SpawnerClient*> spawner = co_await live_spawner();
+  if (!spawner) {
+    host_failed(*queue, std::move(spawner).error());
+    host_ended(*queue, host, Outcome());
+    co_return;
+  }
+  Result<void> started = co_await host->start(*spawner, host_program.get());
+  if (started) {
+    host_started(*queue);
+    std::function<void()> on_progress = [this] { schedule(); };
+    co_await host->serve(std::move(on_progress));
+  }
+  Outcome head = co_await host->end(*spawner);
+  if (!started) {
+    // "The host ended" says less than how: a crash at the top level, a forbidden call.
+    if (started.error().kind == ErrorKind::internal && head.error.kind != ErrorKind::cancelled)
+      started.error().message += " (" + head.error.message + ")";
+    host_failed(*queue, std::move(started).error());
+  }
+  host_ended(*queue, host, std::move(head));
+}
+
+/// A spawner that was killed is replaced; its jails died with it.
+Task<Result<SpawnerClient*>> Pool::Impl::live_spawner() {
+  if (spawners.back()->alive()) co_return spawners.back().get();
+  if (closing) co_return fail(ErrorKind::cancelled, "the sandbox is closed");
+  if (reviving) co_return fail(ErrorKind::internal, "the sandbox's spawner has ended and is being replaced");
+  reviving = true;
+  log::warn("the sandbox's spawner has ended; starting another");
+  auto started = co_await SpawnerClient::start(executor, mode, host_program.get());
+  reviving = false;
+  if (!started) co_return std::unexpected(std::move(started).error().with("the sandbox's spawner has ended"));
+  spawners.push_back(std::move(*started));
+  co_return spawners.back().get();
+}
+
+void Pool::Impl::host_started(Queue& queue) {
+  for (const auto& waiter : std::exchange(queue.waiters, {})) {
+    waiter->result = Result<void>();
+    waiter->arrived.cancel();
+  }
+  schedule();
+}
+
+/// The program does not load, or no jail could be made. Whatever waits for it hears so now: trying again is the
+/// caller's choice.
+void Pool::Impl::host_failed(Queue& queue, Error error) {
+  for (const auto& waiter : std::exchange(queue.waiters, {})) {
+    waiter->result = std::unexpected(error);
+    waiter->arrived.cancel();
+  }
+  const auto serves = [](const auto& host) { return host->is_ready(); };
+  if (std::any_of(queue.hosts.begin(), queue.hosts.end(), serves)) return;
+  for (Work& work : std::exchange(queue.waiting, {})) {
+    const ErrorKind kind = closing ? ErrorKind::cancelled : error.kind;
+    finish_later(std::move(work), Outcome::errored(kind, error.message));
+  }
+}
+
+void Pool::Impl::host_ended(Queue& queue, const std::shared_ptr<Host>& host, Outcome head) {
+  auto& left = host->in_flight();
+  if (closing) {
+    for (Work& work : left) finish_later(std::move(work), Outcome::errored(ErrorKind::cancelled, "the sandbox was closed"));
+  } else if (!left.empty() && head.error.kind != ErrorKind::cancelled) {
+    // Hosts answer one item after the other and at once: the first without an answer is the one it died on.
+    finish_later(std::move(left.front()), std::move(head));
+    left.pop_front();
+  }
+  for (; !closing && !left.empty(); left.pop_back()) queue.waiting.push_front(std::move(left.back()));
+  left.clear();
+  std::erase(queue.hosts, host);
+  host_count--;
+  schedule();
+}
+
+/// Hosts without work end after a while, and programs without hosts are forgotten.
+void Pool::Impl::keep_house() {
+  forget_unused();
+  if (closing || queues.empty() || std::exchange(housekeeping_runs, true)) return;
+  housekeeping.expires_after(kHousekeeping);
+  housekeeping.async_wait([this](boost::system::error_code error) {
+    if (error) return;
+    housekeeping_runs = false;
+    for (auto& [key, queue] : queues)
+      for (const auto& host : queue->hosts)
+        if (host->is_idle() && Clock::now() - host->last_active() > kIdleLife) host->kill(Host::Kill::unwanted);
+    schedule();
+  });
+}
+
+void Pool::Impl::finish_later(Work work, Outcome outcome) {
+  asio::post(executor, [done = std::move(work.done), outcome = std::move(outcome)]() mutable { done(std::move(outcome)); });
+}
+
+Pool::Pool(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Pool::~Pool() { ASSAY_CHECK(impl_->closing && impl_->host_count == 0, "Pool::close() was not awaited"); }
+
+Task<Result<std::unique_ptr<Pool>>> Pool::start(asio::any_io_executor executor, PoolOptions options) {
+  auto impl = std::make_unique<Impl>(executor, options);
+  impl->options.hosts = std::max<size_t>(1, options.hosts);
+  ASSAY_CO_TRY(const std::string path, helper_path("assay-lua-host"));
+  ASSAY_CO_TRY(impl->host_program, open_cloexec(path, O_PATH));
+  ASSAY_CO_TRY(auto spawner, co_await SpawnerClient::start(executor, options.mode, impl->host_program.get()));
+  impl->mode = spawner->mode();
+  impl->spawners.push_back(std::move(spawner));
+  co_return std::unique_ptr<Pool>(new Pool(std::move(impl)));
+}
+
+Mode Pool::mode() const { return impl_->mode; }
+
+Task<Result<>> Pool::prepare(std::shared_ptr<const Program> program) {
+  if (impl_->closing) co_return fail(ErrorKind::cancelled, "the sandbox is closed");
+  Queue& queue = impl_->queue_of(program);
+  for (const auto& host : queue.hosts)
+    if (host->is_ready() && !host->is_leaving()) co_return Result<>();
+  const auto waiter = std::make_shared<Waiter>(impl_->executor);
+  queue.waiters.push_back(waiter);
+  impl_->schedule();
+  boost::system::error_code ignored;
+  co_await waiter->arrived.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  if (!waiter->result) co_return fail(ErrorKind::cancelled, "stopped while an evaluator was being prepared");
+  co_return *waiter->result;
+}
+
+void Pool::submit(std::shared_ptr<const Program> program, std::string item, Done done) {
+  Work work{std::move(item), std::move(done)};
+  if (impl_->closing)
+    return impl_->finish_later(std::move(work), Outcome::errored(ErrorKind::cancelled, "the sandbox is closed"));
+  if (work.item.size() > kItemLimit)
+    return impl_->finish_later(std::move(work),
+                               Outcome::errored(ErrorKind::config, "the item is larger than 15 MiB"));
+  impl_->queue_of(program).waiting.push_back(std::move(work));
+  impl_->schedule();
+}
+
+Task<Outcome> Pool::evaluate(std::shared_ptr<const Program> program, std::string item) {
+  struct Waiting {
+    explicit Waiting(asio::any_io_executor executor) : arrived(executor, asio::steady_timer::time_point::max()) {}
+    asio::steady_timer arrived;
+    std::optional<Outcome> outcome;
+  };
+  const auto waiting = std::make_shared<Waiting>(impl_->executor);
+  submit(std::move(program), std::move(item), [waiting](Outcome outcome) {
+    waiting->outcome = std::move(outcome);
+    waiting->arrived.cancel();
+  });
+  boost::system::error_code ignored;
+  if (!waiting->outcome) co_await waiting->arrived.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  if (!waiting->outcome) co_return Outcome::errored(ErrorKind::cancelled, "stopped waiting");
+  co_return std::move(*waiting->outcome);
+}
+
+Task<> Pool::close() {
+  if (std::exchange(impl_->closing, true)) co_return;
+  impl_->housekeeping.cancel();
+  for (auto& [key, queue] : impl_->queues) {
+    for (Work& work : std::exchange(queue->waiting, {}))
+      impl_->finish_later(std::move(work), Outcome::errored(ErrorKind::cancelled, "the sandbox was closed"));
+    for (const auto& host : queue->hosts) host->kill(Host::Kill::unwanted);
+  }
+  co_await impl_->scope.join();
+  for (const auto& spawner : impl_->spawners) co_await spawner->close();
+}
+
+}  // namespace assay::sandbox

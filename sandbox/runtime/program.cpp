@@ -1,0 +1,20 @@
+#include "sandbox/runtime/program.hpp"
+
+#include "core/id.hpp"
+
+namespace assay::sandbox {
+
+std::string Program::key() const {
+  std::string all;
+  // Lengths before the texts, so that no two programs run together to the same key.
+  for (const std::string* text : {&name, &language, &source, &params}) {
+    all += std::to_string(text->size()) + ':';
+    all += *text;
+  }
+  for (const uint64_t limit : {static_cast<uint64_t>(limits.wall.count()), static_cast<uint64_t>(limits.cpu.count()),
+                               limits.memory_bytes, limits.result_bytes, limits.log_bytes})
+    all += ',' + std::to_string(limit);
+  return sha256_hex(all);
+}
+
+}  // namespace assay::sandbox
