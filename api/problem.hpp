@@ -3,8 +3,8 @@
 
 #include <expected>
 #include <string>
+#include <string_view>
 #include <utility>
-#include <vector>
 
 #include "core/error.hpp"
 
@@ -16,6 +16,7 @@ struct Problem {
   std::string code = "internal";  ///< a stable word, for programs
   std::string param;              ///< the JSON path or query parameter at fault; empty: none
   std::string message;            ///< for a person
+  std::string allow;              ///< of 405: the methods that are served
   std::string extra;              ///< further members of the body as JSON text, `"missing":[[0,3]]`; empty: none
 
   Problem() = default;

@@ -1,7 +1,8 @@
-// assay-bench-lua [--json] [--items N] [--hosts N]: evaluations a second through the pool, each in a fresh Lua state.
+// assay-bench-lua [--json] [--items N] [--hosts N]: evaluations a second through the pool, each in a fresh
+// Lua state.
 //
-// The evaluator and the items are of the kind that GSM8K makes: two worked answers of about half a kilobyte each, the
-// number behind the last "A:" taken from both and compared.
+// The evaluator and the items are of the kind that GSM8K makes: two worked answers of about half a kilobyte
+// each, the number behind the last "A:" taken from both and compared.
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -52,11 +53,13 @@ struct Options {
 std::string make_item(size_t index) {
   std::string steps;
   for (int step = 0; steps.size() < 420; step++)
-    steps += "She sells " + std::to_string(index % 90 + step) + " eggs a day, so \"that\" makes a bit more.\n";
+    steps +=
+        "She sells " + std::to_string(index % 90 + step) + " eggs a day, so \"that\" makes a bit more.\n";
   const std::string number = std::to_string(index % 1000);
   std::string item = "{\"id\":\"" + std::to_string(index) + "\",\"index\":" + std::to_string(index);
   item += ",\"sample\":{\"input\":\"How many eggs?\",\"output\":" + assay::json_quote(steps + "A: " + number);
-  item += "},\"ground_truth\":{\"input\":\"How many eggs?\",\"output\":" + assay::json_quote(steps + "A: " + number) + "}}";
+  item += "},\"ground_truth\":{\"input\":\"How many eggs?\",\"output\":" +
+          assay::json_quote(steps + "A: " + number) + "}}";
   return item;
 }
 
@@ -70,7 +73,10 @@ struct Figures {
 class Load {
  public:
   Load(Pool& pool, const Options& options, boost::asio::any_io_executor executor)
-      : pool_(pool), options_(options), program_(std::make_shared<Program>()), done_(executor, Clock::time_point::max()) {
+      : pool_(pool),
+        options_(options),
+        program_(std::make_shared<Program>()),
+        done_(executor, Clock::time_point::max()) {
     auto program = std::make_shared<Program>();
     program->name = "gsm8k";
     program->language = "lua";
@@ -141,10 +147,11 @@ Task<> run(boost::asio::any_io_executor executor, Options options) {
   co_await (*pool)->close();
 
   const char* const format =
-      options.json ? "{\"mode\":\"%s\",\"hosts\":%zu,\"items\":%zu,\"evaluations_per_second\":%.0f,\"wrong\":%zu,"
-                     "\"latency_p50_us\":%.1f,\"latency_p99_us\":%.1f}\n"
-                   : "mode %s, %zu host(s), %zu items: %.0f evaluations/s (%zu wrong)\n"
-                     "one at a time: p50 %.1f us, p99 %.1f us\n";
+      options.json
+          ? "{\"mode\":\"%s\",\"hosts\":%zu,\"items\":%zu,\"evaluations_per_second\":%.0f,\"wrong\":%zu,"
+            "\"latency_p50_us\":%.1f,\"latency_p99_us\":%.1f}\n"
+          : "mode %s, %zu host(s), %zu items: %.0f evaluations/s (%zu wrong)\n"
+            "one at a time: p50 %.1f us, p99 %.1f us\n";
   std::printf(format, mode.c_str(), options.hosts, options.items, throughput.per_second,
               throughput.wrong + latency.wrong, latency.p50_us, latency.p99_us);
 }

@@ -328,7 +328,8 @@ struct DataFile::Impl {
     if (cells.empty()) return std::nullopt;
     if (cells.size() != keys.size())
       return fault(row_line, "the row has " + std::to_string(cells.size()) +
-                                 " fields, but the header names " + std::to_string(keys.size()));
+                                 (cells.size() == 1 ? " field" : " fields") + ", but the header names " +
+                                 std::to_string(keys.size()));
     std::string row;
     for (size_t i = 0; i < cells.size(); ++i) {
       row += i == 0 ? '{' : ',';

@@ -101,7 +101,8 @@ void judge(GateResult& result, const Json& metrics) {
   result.verdict = holds(gate, *value) ? GateVerdict::pass : GateVerdict::fail;
   result.why = gate.metric + " is " + shown(gate.metric, *value);
   const bool of_scores = gate.metric == "mean" || gate.metric == "min" || gate.metric == "max";
-  if (of_scores && errors > 0) result.why += "; " + items(errors) + " erred and are not in it";
+  if (of_scores && errors > 0)
+    result.why += "; " + items(errors) + " erred and " + (errors == 1 ? "is" : "are") + " not in it";
 }
 
 bool is_of(const Json& metrics, const std::string& evaluator) {

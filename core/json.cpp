@@ -1,8 +1,10 @@
 #include "core/json.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -34,14 +36,12 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
     key_ = std::move(name);
     return true;
   }
-  bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception& problem) override {
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& problem) override {
     error = problem.what();
-    error_position = position;
     return false;
   }
 
   std::string error;
-  size_t error_position = 0;
 
  private:
   Json* place(Json value) {
@@ -100,19 +100,65 @@ size_t utf8_length(std::string_view text) {
   return 0;
 }
 
+/// Iterator that tells how far the parser came: its events carry no position but for syntax errors.
+class Tracked {
+ public:
+  using iterator_category = std::input_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  Tracked(const char* at, const char** furthest) : at_(at), furthest_(furthest) {}
+  reference operator*() const { return *at_; }
+  Tracked& operator++() {
+    *furthest_ = at_++;
+    return *this;
+  }
+  bool operator==(const Tracked& other) const { return at_ == other.at_; }
+
+ private:
+  const char* at_;
+  const char** furthest_;
+};
+
+/// Offset of the last byte that was read of a text that does not parse: parses it again, which only errors
+/// pay for.
+size_t stopped_at(std::string_view text, int depth_limit) {
+  const char* furthest = text.data();
+  Json root;
+  StrictBuilder builder(root, depth_limit);
+  Json::sax_parse(Tracked(text.data(), &furthest), Tracked(text.data() + text.size(), &furthest), &builder);
+  return static_cast<size_t>(furthest - text.data());
+}
+
+/// "at line 3, column 7", both from 1, columns in bytes.
+std::string place_of(std::string_view text, size_t offset) {
+  const std::string_view before = text.substr(0, offset);
+  const auto line = 1 + std::ranges::count(before, '\n');
+  const size_t line_start = before.rfind('\n') + 1;  // 0 when there is none
+  return "at line " + std::to_string(line) + ", column " + std::to_string(offset - line_start + 1);
+}
+
+/// "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error …" from "syntax error" on.
+std::string_view without_position(std::string_view message) {
+  if (!message.starts_with("[json.")) return message;
+  if (const size_t place = message.find("at line "); place != std::string_view::npos)
+    return message.substr(message.find(": ", place) + 2);
+  return message.substr(message.find("] ") + 2);
+}
+
 }  // namespace
 
 Result<Json> parse_json(std::string_view text, int depth_limit) {
+  // The parser takes a NUL byte for the end of the text and would not look at what follows it.
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos)
+    return fail(ErrorKind::config, "not valid JSON: " + place_of(text, nul) + ": a NUL byte");
   Json root;
   StrictBuilder builder(root, depth_limit);
   if (Json::sax_parse(text.begin(), text.end(), &builder)) return root;
-  std::string why = builder.error;
-  // "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error …": keep from "line" on.
-  if (const size_t at = why.find("at line "); at != std::string::npos)
-    why = why.substr(at);
-  else if (const size_t bracket = why.find("] "); why.starts_with("[json") && bracket != std::string::npos)
-    why = why.substr(bracket + 2);
-  return fail(ErrorKind::config, "not valid JSON: " + to_valid_utf8(why));
+  return fail(ErrorKind::config, "not valid JSON: " + place_of(text, stopped_at(text, depth_limit)) + ": " +
+                                     to_valid_utf8(without_position(builder.error)));
 }
 
 std::string dump_json(const Json& value) {

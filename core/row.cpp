@@ -37,7 +37,8 @@ struct RowReader::Impl {
       simdjson::error_code error = simdjson::NO_SUCH_FIELD;
       if (value.is_object()) {
         error = value.at_key(part).get(value);
-      } else if (value.is_array() && !part.empty() && part.find_first_not_of("0123456789") == std::string::npos) {
+      } else if (value.is_array() && !part.empty() &&
+                 part.find_first_not_of("0123456789") == std::string::npos) {
         error = value.at_pointer("/" + part).get(value);
       }
       if (error != simdjson::SUCCESS) return std::nullopt;
@@ -55,14 +56,18 @@ Result<void> RowReader::parse(std::string_view row) {
   // Headroom of doubling keeps a stream of slowly growing rows from reallocating for each.
   if (impl_->padded.size() < row.size() + kPadding) impl_->padded.resize(2 * row.size() + kPadding);
   row.copy(impl_->padded.data(), row.size());
-  if (impl_->parser.max_depth() != kJsonDepthLimit) {
-    const auto error = impl_->parser.allocate(row.size(), kJsonDepthLimit);
+  // The parser counts the document itself as a level.
+  if (impl_->parser.max_depth() != kJsonDepthLimit + 1) {
+    const auto error = impl_->parser.allocate(row.size(), kJsonDepthLimit + 1);
     if (error != simdjson::SUCCESS) return fail(ErrorKind::internal, simdjson::error_message(error));
   }
   const auto error = impl_->parser.parse(impl_->padded.data(), row.size(), false).get(impl_->root);
   if (error != simdjson::SUCCESS) {
     // The strict parser says where; it also refuses what this one refuses, but for numbers beyond 64 bits.
     if (const auto strict = parse_json(row); !strict) return std::unexpected(strict.error());
+    if (error == simdjson::NUMBER_ERROR)
+      return fail(ErrorKind::config,
+                  "a whole number of the row does not fit in 64 bits; write it as a string");
     return fail(ErrorKind::config, std::string("not readable as JSON: ") + simdjson::error_message(error));
   }
   if (!impl_->root.is_object()) return fail(ErrorKind::config, "a row must be a JSON object");
@@ -75,7 +80,9 @@ std::optional<std::string> RowReader::select(const ColumnPath& path) {
   return simdjson::minify(*value);
 }
 
-bool RowReader::has(const ColumnPath& path) { return impl_->find(path).has_value(); }
+bool RowReader::has(const ColumnPath& path) {
+  return impl_->find(path).has_value();
+}
 
 std::vector<std::string> RowReader::columns() {
   std::vector<std::string> names;

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <numeric>
 #include <sstream>
 
 #include "core/fd.hpp"
@@ -53,6 +52,24 @@ Result<std::vector<std::string>> values_of(const toml::node& node) {
   return values;
 }
 
+/// Letters to add, take away, change or swap with their neighbour to make one word of the other.
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::vector<size_t>> rows(a.size() + 1, std::vector<size_t>(b.size() + 1));
+  for (size_t i = 0; i <= a.size(); ++i) {
+    for (size_t j = 0; j <= b.size(); ++j) {
+      if (i == 0 || j == 0) {
+        rows[i][j] = i + j;
+        continue;
+      }
+      const size_t changed = rows[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
+      rows[i][j] = std::min({changed, rows[i - 1][j] + 1, rows[i][j - 1] + 1});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        rows[i][j] = std::min(rows[i][j], rows[i - 2][j - 2] + 1);
+    }
+  }
+  return rows[a.size()][b.size()];
+}
+
 }  // namespace
 
 Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
@@ -65,7 +82,8 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   if (unit == "m") scale = 60'000;
   if (unit == "h") scale = 3'600'000;
   if (!number || scale == 0 || *number > INT64_MAX / scale)
-    return fail(ErrorKind::config, "expects a duration such as 250ms, 10s or 5m, not \"" + std::string(text) + "\"");
+    return fail(ErrorKind::config,
+                "expects a duration such as 250ms, 10s or 5m, not \"" + std::string(text) + "\"");
   return std::chrono::milliseconds(*number * scale);
 }
 
@@ -73,21 +91,10 @@ std::optional<std::string> nearest(std::string_view word, const std::vector<std:
   const std::string* best = nullptr;
   size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
   for (const auto& candidate : candidates) {
-    std::vector<size_t> row(candidate.size() + 1);
-    std::iota(row.begin(), row.end(), size_t{0});
-    for (size_t i = 1; i <= word.size(); ++i) {
-      size_t diagonal = row[0];
-      row[0] = i;
-      for (size_t j = 1; j <= candidate.size(); ++j) {
-        const size_t substituted = diagonal + (word[i - 1] == candidate[j - 1] ? 0 : 1);
-        diagonal = row[j];
-        row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-      }
-    }
-    if (row.back() < best_distance) {
-      best_distance = row.back();
-      best = &candidate;
-    }
+    const size_t distance = edit_distance(word, candidate);
+    if (distance >= best_distance) continue;
+    best_distance = distance;
+    best = &candidate;
   }
   if (best == nullptr) return std::nullopt;
   return *best;
@@ -153,15 +160,16 @@ Result<> Settings::load_file(const std::string& path) {
   try {
     table = toml::parse(text, path);
   } catch (const toml::parse_error& e) {
-    return fail(ErrorKind::config, path + ":" + std::to_string(e.source().begin.line) + ": " +
-                                       std::string(e.description()));
+    return fail(ErrorKind::config,
+                path + ":" + std::to_string(e.source().begin.line) + ": " + std::string(e.description()));
   }
   std::vector<std::string> names;
   for (const auto& entry : entries_) names.push_back(entry.key);
   std::string faults;
   std::vector<std::pair<const Entry*, std::vector<std::string>>> found;
   const auto fault = [&](const toml::node& node, const std::string& what) {
-    faults += (faults.empty() ? "" : "\n") + path + ":" + std::to_string(node.source().begin.line) + ": " + what;
+    faults +=
+        (faults.empty() ? "" : "\n") + path + ":" + std::to_string(node.source().begin.line) + ": " + what;
   };
   const auto visit = [&](const auto& self, const toml::table& level, const std::string& prefix) -> void {
     for (const auto& [name, node] : level) {
@@ -177,7 +185,8 @@ Result<> Settings::load_file(const std::string& path) {
         continue;
       }
       auto values = values_of(node);
-      if (values && node.is_array() != entry->is_list) values = fail(ErrorKind::config, "expects " + entry->expects);
+      if (values && node.is_array() != entry->is_list)
+        values = fail(ErrorKind::config, "expects " + entry->expects);
       if (!values)
         fault(node, key + " " + values.error().message);
       else

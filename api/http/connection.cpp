@@ -222,10 +222,7 @@ class Connection {
   }
 
   Task<bool> send_problem(Problem problem) {
-    Response response = response_from(problem);
-    if (problem.status == 405) response.headers.emplace_back("Allow", problem.param);
-    const bool sent = co_await send(std::move(response));
-    co_return sent;
+    co_return co_await send(response_from(problem));
   }
 
   template <class Message>

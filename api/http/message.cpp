@@ -21,6 +21,7 @@ Response response_from(const Problem& problem) {
   Response response(problem.body());
   response.status = problem.status;
   if (problem.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  if (problem.status == 405) response.headers.emplace_back("Allow", problem.allow);
   if (problem.status == 503) response.headers.emplace_back("Retry-After", "1");
   return response;
 }

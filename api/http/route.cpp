@@ -40,7 +40,7 @@ Task<Answer<Principal>> authenticate(Context& context, const Request& request) {
 
 std::string scope_names(unsigned scopes) {
   std::string names;
-  const auto add = [&](Scope scope, const char* name) {
+  const auto add = [&](KeyScope scope, const char* name) {
     if ((scopes & scope) != 0) names += (names.empty() ? "" : " or ") + std::string(name);
   };
   add(kAdmin, "admin");
@@ -87,8 +87,11 @@ Task<Answer<const Route*>> admit(Context& context, std::span<const Route> routes
   const auto found = find_route(routes, request);
   if (found.route == nullptr && found.allow.empty())
     co_return refuse(404, "route_not_found", "there is nothing at " + request.path);
-  if (found.route == nullptr)
-    co_return refuse(405, "method_not_allowed", request.method + " is not served here; use " + found.allow, found.allow);
+  if (found.route == nullptr) {
+    Problem problem(405, "method_not_allowed", request.method + " is not served here; use " + found.allow);
+    problem.allow = found.allow;
+    co_return std::unexpected(std::move(problem));
+  }
   const Route& route = *found.route;
   if (route.scopes != 0) {
     const auto principal = co_await authenticate(context, request);

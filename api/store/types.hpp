@@ -11,7 +11,7 @@
 
 namespace assay::api {
 
-enum Scope : unsigned { kAdmin = 1, kSubmit = 2, kRead = 4, kWorker = 8 };
+enum KeyScope : unsigned { kAdmin = 1, kSubmit = 2, kRead = 4, kWorker = 8 };
 
 /// Whom a key lets in: everything a request does is within one project.
 struct Principal {

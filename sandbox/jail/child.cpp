@@ -1,9 +1,9 @@
-// Theory of operation. This file is the only code that runs between clone3 and execveat. The child shares nothing with
-// its parent but is a copy of it at an arbitrary moment, so it may use raw system calls and nothing else: no
-// allocation, no locks, no exceptions, no sanitizer runtime (built with -fno-exceptions -fno-rtti -fno-sanitize=all).
-// Order matters: what needs privileges comes before they are given up, and the limits come last because some of the
-// steps before them would not fit. Each step is checked; on the first failure the child says which and ends, so a
-// half-built jail never runs anything.
+// Theory of operation. This file is the only code that runs between clone3 and execveat. The child shares
+// nothing with its parent but is a copy of it at an arbitrary moment, so it may use raw system calls and
+// nothing else: no allocation, no locks, no exceptions, no sanitizer runtime (built with -fno-exceptions
+// -fno-rtti -fno-sanitize=all). Order matters: what needs privileges comes before they are given up, and the
+// limits come last because some of the steps before them would not fit. Each step is checked; on the first
+// failure the child says which and ends, so a half-built jail never runs anything.
 #include "sandbox/jail/child.hpp"
 
 #include <errno.h>
@@ -40,8 +40,8 @@ class Child {
     check(Step::enter_root, syscall(SYS_chdir, "/"));
     if (plan_.privileged) drop_privileges();
     check(Step::no_new_privileges, syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-    // Changing the user clears this, so it comes after. A spawner that died before is noticed by the host: its
-    // protocol socket is closed.
+    // Changing the user clears this, so it comes after. A spawner that died before is noticed by the host:
+    // its protocol socket is closed.
     check(Step::parent_death, syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
     for (size_t i = 0; i < plan_.rlimit_count; i++) {
       const rlimit64 limit{plan_.rlimits[i].value, plan_.rlimits[i].value};
@@ -76,7 +76,8 @@ class Child {
   }
 
   void place_descriptors() {
-    for (int fd = 0; fd < kProtocolFd; fd++) check(Step::descriptors, syscall(SYS_dup3, plan_.null_fd, fd, 0));
+    for (int fd = 0; fd < kProtocolFd; fd++)
+      check(Step::descriptors, syscall(SYS_dup3, plan_.null_fd, fd, 0));
     check(Step::descriptors, syscall(SYS_dup3, plan_.protocol_fd, kProtocolFd, 0));
     check(Step::descriptors, syscall(SYS_dup3, plan_.host_fd, kHostFd, O_CLOEXEC));
     check(Step::descriptors, syscall(SYS_dup3, plan_.error_fd, kErrorFd, O_CLOEXEC));
@@ -84,8 +85,8 @@ class Child {
     check(Step::close_descriptors, syscall(SYS_close_range, kErrorFd + 1, ~0U, 0));
   }
 
-  // An empty read-only tmpfs as the root: no /proc, no /dev, nothing to open. pivot_root(".", ".") stacks the old root
-  // on the new one, and detaching it leaves no path back (chroot would).
+  // An empty read-only tmpfs as the root: no /proc, no /dev, nothing to open. pivot_root(".", ".") stacks the
+  // old root on the new one, and detaching it leaves no path back (chroot would).
   void enter_empty_root() {
     check(Step::hostname, syscall(SYS_sethostname, "jail", 4));
     check(Step::private_mounts, syscall(SYS_mount, nullptr, "/", nullptr, kMsRec | kMsPrivate, nullptr));
@@ -130,6 +131,8 @@ class Child {
 
 }  // namespace
 
-void run_child(const ChildPlan& plan) noexcept { Child(plan).run(); }
+void run_child(const ChildPlan& plan) noexcept {
+  Child(plan).run();
+}
 
 }  // namespace assay::sandbox

@@ -17,8 +17,8 @@ struct Rlimit {
   rlim_t value;  ///< soft and hard
 };
 
-/// Everything the child needs, decided by the spawner before it clones: the child computes nothing and allocates
-/// nothing. Descriptors are all >= kFirstPlanFd, so that placing one never overwrites another.
+/// Everything the child needs, decided by the spawner before it clones: the child computes nothing and
+/// allocates nothing. Descriptors are all >= kFirstPlanFd, so that placing one never overwrites another.
 struct ChildPlan {
   Mode mode = Mode::nons;
   bool privileged = false;   ///< capabilities to drop and users to change to

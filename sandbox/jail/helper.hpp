@@ -8,8 +8,8 @@
 
 namespace assay::sandbox {
 
-/// The program `name` beside the running one (a build tree), else in ../libexec/assay (installed); `config` names both
-/// places when it is in neither.
+/// The program `name` beside the running one (a build tree), else in ../libexec/assay (installed); `config`
+/// names both places when it is in neither.
 Result<std::string> helper_path(std::string_view name);
 
 }  // namespace assay::sandbox

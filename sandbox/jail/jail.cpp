@@ -25,7 +25,9 @@ constexpr uid_t kUidInUserns = 1'000;  // not 0: being "root" inside is one thin
 constexpr int kJailDeadlineMs = 5'000;
 
 /// A copy of `fd` that the child can place without overwriting another (kFirstPlanFd).
-UniqueFd high(int fd) { return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, kFirstPlanFd)); }
+UniqueFd high(int fd) {
+  return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, kFirstPlanFd));
+}
 
 /// The descriptors of one jail, kept until the child has its own.
 struct Fds {
@@ -36,7 +38,8 @@ struct Fds {
 /// `wanted`, or the hard limit where that is lower already: nothing here raises one.
 Rlimit at_most(int resource, rlim_t wanted) {
   rlimit limit{};
-  if (getrlimit(static_cast<__rlimit_resource_t>(resource), &limit) == 0) wanted = std::min(wanted, limit.rlim_max);
+  if (getrlimit(static_cast<__rlimit_resource_t>(resource), &limit) == 0)
+    wanted = std::min(wanted, limit.rlim_max);
   return {resource, wanted};
 }
 
@@ -46,7 +49,8 @@ std::array<Rlimit, 13> rlimits_for(const JailSpec& spec) {
       at_most(RLIMIT_CPU, spec.cpu_seconds),
       at_most(RLIMIT_STACK, 8U << 20),
       at_most(RLIMIT_NPROC, 1),
-      at_most(RLIMIT_NOFILE, kProtocolFd + 2),  // one more for the Landlock ruleset; the host then lowers it to 0
+      at_most(RLIMIT_NOFILE,
+              kProtocolFd + 2),  // one more for the Landlock ruleset; the host then lowers it to 0
       at_most(RLIMIT_CORE, 0),
       at_most(RLIMIT_FSIZE, 0),
       at_most(RLIMIT_MEMLOCK, 0),
@@ -149,7 +153,8 @@ JailResult make_jail(const JailSpec& spec) {
   int pidfd = -1;
   const pid_t pid = clone_child(spec, &pidfd);
   if (pid == 0) {
-    // Its own copy of the writing end would keep the child waiting for ever if the spawner died before the go.
+    // Its own copy of the writing end would keep the child waiting for ever if the spawner died before the
+    // go.
     close(go->write.get());
     run_child(plan);
   }
@@ -182,7 +187,8 @@ ChildError probe_mode(const JailSpec& spec) {
   const Ending ending = reap(made.jail.pidfd.get());
   if (count <= 0) return {Step::lock_down, ETIMEDOUT};
   // A host that could not lock itself down exits with the errno (sandbox/runtime/lua/host.cpp).
-  if (ending.signalled || ending.status != 0) return {Step::lock_down, ending.signalled ? ENOSYS : ending.status};
+  if (ending.signalled || ending.status != 0)
+    return {Step::lock_down, ending.signalled ? ENOSYS : ending.status};
   return {Step::none, 0};
 }
 
@@ -192,13 +198,17 @@ Ending reap(int pidfd) {
   long done;  // glibc's waitid has no rusage
   do done = syscall(SYS_waitid, P_PIDFD, pidfd, &info, WEXITED, &usage);
   while (done < 0 && errno == EINTR);
-  const auto us = [](const timeval& time) { return static_cast<uint64_t>(time.tv_sec) * 1'000'000 + time.tv_usec; };
+  const auto us = [](const timeval& time) {
+    return static_cast<uint64_t>(time.tv_sec) * 1'000'000 + time.tv_usec;
+  };
   return {.signalled = info.si_code != CLD_EXITED,
           .status = info.si_status,
           .cpu_us = us(usage.ru_utime) + us(usage.ru_stime),
           .peak_rss_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024};
 }
 
-void kill_child(int pidfd) { syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0); }
+void kill_child(int pidfd) {
+  syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+}
 
 }  // namespace assay::sandbox

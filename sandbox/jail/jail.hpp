@@ -27,8 +27,8 @@ struct Jail {
   UniqueFd protocol;  ///< our end
 };
 
-/// A jail whose host is running, or the step that failed; whatever was started is then gone. Blocks for a millisecond
-/// or two, and for kJailDeadline at most.
+/// A jail whose host is running, or the step that failed; whatever was started is then gone. Blocks for a
+/// millisecond or two, and for kJailDeadline at most.
 struct JailResult {
   Jail jail;
   ChildError failure{Step::none, 0};

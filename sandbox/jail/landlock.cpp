@@ -11,7 +11,8 @@
 namespace assay::sandbox {
 namespace {
 
-// <linux/landlock.h> of the build machine may be older than the kernel that runs us, so the ABI is spelled out here.
+// <linux/landlock.h> of the build machine may be older than the kernel that runs us, so the ABI is spelled
+// out here.
 struct Ruleset {
   uint64_t handled_access_fs;
   uint64_t handled_access_net;  // since ABI 4
@@ -25,11 +26,13 @@ struct Abi {
   size_t size;
 };
 constexpr Abi kAbis[] = {
-    {13, 0, 0, 8}, {14, 0, 0, 8},  {15, 0, 0, 8},   // 1: first; 2: refer; 3: truncate
+    {13, 0, 0, 8},  {14, 0, 0, 8},  {15, 0, 0, 8},   // 1: first; 2: refer; 3: truncate
     {15, 2, 0, 16}, {16, 2, 0, 16}, {16, 2, 2, 24},  // 4: TCP; 5: device ioctls; 6: abstract sockets, signals
 };
 
-constexpr uint64_t first_bits(int count) { return (uint64_t{1} << count) - 1; }
+constexpr uint64_t first_bits(int count) {
+  return (uint64_t{1} << count) - 1;
+}
 
 }  // namespace
 

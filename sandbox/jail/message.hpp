@@ -1,5 +1,5 @@
-// What the daemon and the spawner say to each other: one struct a packet. Both are built from the same tree, so the
-// structs cross as they are.
+// What the daemon and the spawner say to each other: one struct a packet. Both are built from the same tree,
+// so the structs cross as they are.
 #pragma once
 
 #include <cstdint>

@@ -4,9 +4,12 @@ namespace assay::sandbox {
 
 std::string_view to_string(Mode mode) {
   switch (mode) {
-    case Mode::full: return "full";
-    case Mode::userns: return "userns";
-    case Mode::nons: return "nons";
+    case Mode::full:
+      return "full";
+    case Mode::userns:
+      return "userns";
+    case Mode::nons:
+      return "nons";
   }
   return "nons";
 }

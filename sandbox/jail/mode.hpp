@@ -1,4 +1,5 @@
-// How much of the jail this host gives (design: full, userns, nons), found by trying and stated in every run's record.
+// How much of the jail this host gives (design: full, userns, nons), found by trying and stated in every
+// run's record.
 #pragma once
 
 #include <optional>

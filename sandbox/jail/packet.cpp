@@ -51,7 +51,8 @@ Received receive_packet(int socket, void* data, size_t size) {
     for (size_t i = 0; i < fd_count; i++) received.fds[i] = UniqueFd(fds[i]);
   }
   received.end = count == 0;
-  if (count > 0 && (static_cast<size_t>(count) != size || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0))
+  if (count > 0 &&
+      (static_cast<size_t>(count) != size || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0))
     received.error = EPROTO;
   return received;
 }

@@ -1,12 +1,13 @@
 // assay-spawner: builds the jails and is the parent of everything in them.
 //
-// Theory of operation. The daemon starts one spawner and speaks to it over the SOCK_SEQPACKET socket on descriptor 3
-// (sandbox/jail/message.hpp). It exists because cloning a process costs what the parent's memory costs: this one is a
-// few hundred kilobytes, has one thread, no secrets, no configuration and an empty environment. For each request it
-// clones a child that builds its own jail (sandbox/jail/child.cpp) and becomes the runtime host; the daemon gets the
-// jail's pidfd, with which it kills, and the stream over which it speaks to the host. The spawner owns the reaping: it
-// says how each jail ended. When its socket closes, or the daemon dies, it kills every jail, waits for them and ends;
-// should it be killed itself, the kernel kills the jails (PR_SET_PDEATHSIG).
+// Theory of operation. The daemon starts one spawner and speaks to it over the SOCK_SEQPACKET socket on
+// descriptor 3 (sandbox/jail/message.hpp). It exists because cloning a process costs what the parent's memory
+// costs: this one is a few hundred kilobytes, has one thread, no secrets, no configuration and an empty
+// environment. For each request it clones a child that builds its own jail (sandbox/jail/child.cpp) and
+// becomes the runtime host; the daemon gets the jail's pidfd, with which it kills, and the stream over which
+// it speaks to the host. The spawner owns the reaping: it says how each jail ended. When its socket closes,
+// or the daemon dies, it kills every jail, waits for them and ends; should it be killed itself, the kernel
+// kills the jails (PR_SET_PDEATHSIG).
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>

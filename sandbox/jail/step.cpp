@@ -4,30 +4,54 @@ namespace assay::sandbox {
 
 std::string_view to_string(Step step) {
   switch (step) {
-    case Step::none: return "nothing";
-    case Step::sockets: return "making the protocol sockets";
-    case Step::error_pipe: return "making a pipe";
-    case Step::clone: return "clone3 with namespaces";
-    case Step::user_map: return "writing the user map";
-    case Step::answer: return "waiting for the child to be ready";
-    case Step::parent_death: return "asking to die with the spawner";
-    case Step::wait_for_map: return "waiting for the user map";
-    case Step::session: return "starting a session";
-    case Step::descriptors: return "placing descriptors";
-    case Step::close_descriptors: return "closing inherited descriptors";
-    case Step::hostname: return "setting the host name";
-    case Step::private_mounts: return "making mounts private";
-    case Step::make_root: return "making the empty root";
-    case Step::enter_root: return "entering the empty root";
-    case Step::drop_bounding: return "dropping the bounding set";
-    case Step::drop_groups: return "dropping groups";
-    case Step::change_group: return "changing the group";
-    case Step::change_user: return "changing the user";
-    case Step::drop_capabilities: return "dropping capabilities";
-    case Step::no_new_privileges: return "setting no_new_privs";
-    case Step::limits: return "setting resource limits";
-    case Step::execute: return "executing the runtime host";
-    case Step::lock_down: return "the host's own lock-down (Landlock, seccomp)";
+    case Step::none:
+      return "nothing";
+    case Step::sockets:
+      return "making the protocol sockets";
+    case Step::error_pipe:
+      return "making a pipe";
+    case Step::clone:
+      return "clone3 with namespaces";
+    case Step::user_map:
+      return "writing the user map";
+    case Step::answer:
+      return "waiting for the child to be ready";
+    case Step::parent_death:
+      return "asking to die with the spawner";
+    case Step::wait_for_map:
+      return "waiting for the user map";
+    case Step::session:
+      return "starting a session";
+    case Step::descriptors:
+      return "placing descriptors";
+    case Step::close_descriptors:
+      return "closing inherited descriptors";
+    case Step::hostname:
+      return "setting the host name";
+    case Step::private_mounts:
+      return "making mounts private";
+    case Step::make_root:
+      return "making the empty root";
+    case Step::enter_root:
+      return "entering the empty root";
+    case Step::drop_bounding:
+      return "dropping the bounding set";
+    case Step::drop_groups:
+      return "dropping groups";
+    case Step::change_group:
+      return "changing the group";
+    case Step::change_user:
+      return "changing the user";
+    case Step::drop_capabilities:
+      return "dropping capabilities";
+    case Step::no_new_privileges:
+      return "setting no_new_privs";
+    case Step::limits:
+      return "setting resource limits";
+    case Step::execute:
+      return "executing the runtime host";
+    case Step::lock_down:
+      return "the host's own lock-down (Landlock, seccomp)";
   }
   return "an unknown step";
 }
@@ -36,16 +60,21 @@ std::string_view remedy(Step step) {
   switch (step) {
     case Step::clone:
     case Step::user_map:
-      return "allow user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns) "
+      return "allow user namespaces (sysctl user.max_user_namespaces, "
+             "kernel.apparmor_restrict_unprivileged_userns) "
              "or run as root";
     case Step::private_mounts:
     case Step::make_root:
     case Step::enter_root:
-      return "the container around this process forbids mounts; give it CAP_SYS_ADMIN or allow nested user namespaces";
+      return "the container around this process forbids mounts; give it CAP_SYS_ADMIN or allow nested user "
+             "namespaces";
     case Step::lock_down:
-      return "the kernel must offer seccomp filters, and Landlock (5.13, lsm=landlock) where namespaces are missing";
-    case Step::execute: return "the runtime host must be an executable static binary on a file system without noexec";
-    default: return "";
+      return "the kernel must offer seccomp filters, and Landlock (5.13, lsm=landlock) where namespaces are "
+             "missing";
+    case Step::execute:
+      return "the runtime host must be an executable static binary on a file system without noexec";
+    default:
+      return "";
   }
 }
 

@@ -17,11 +17,11 @@ constexpr size_t kMessageBytes = 64U << 10;
 constexpr size_t kDepth = 8;
 constexpr uint64_t kLargestUsage = uint64_t{1} << 53;
 
-// What a host may say of an evaluation. `internal` and `transport` would make the daemon retry for ever, the judge's
-// kinds are not its to use.
-constexpr std::array kHostKinds = {ErrorKind::evaluator_error, ErrorKind::bad_result,   ErrorKind::timeout,
-                                   ErrorKind::cpu_limit,       ErrorKind::memory_limit, ErrorKind::output_limit,
-                                   ErrorKind::config};
+// What a host may say of an evaluation. `internal` and `transport` would make the daemon retry for ever, the
+// judge's kinds are not its to use.
+constexpr std::array kHostKinds = {
+    ErrorKind::evaluator_error, ErrorKind::bad_result,   ErrorKind::timeout, ErrorKind::cpu_limit,
+    ErrorKind::memory_limit,    ErrorKind::output_limit, ErrorKind::config};
 
 /// The text at `key`, empty when there is none; false when it is something else.
 bool read_text(const dom::object& object, std::string_view key, std::string& text) {
@@ -144,7 +144,8 @@ AnswerParser::~AnswerParser() = default;
 
 std::optional<HostAnswer> AnswerParser::parse(std::string_view frame) {
   auto& parser = impl_->parser;
-  if (parser.capacity() < frame.size() && parser.allocate(std::max<size_t>(4096, frame.size()), kDepth) != simdjson::SUCCESS)
+  if (parser.capacity() < frame.size() &&
+      parser.allocate(std::max<size_t>(4096, frame.size()), kDepth) != simdjson::SUCCESS)
     return std::nullopt;
   dom::object answer;
   if (parser.parse(frame.data(), frame.size()).get(answer) != simdjson::SUCCESS) return std::nullopt;

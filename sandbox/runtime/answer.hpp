@@ -1,5 +1,5 @@
-// What a host says, as the pool reads it. A host may have been taken over by what it ran: nothing here is believed that
-// is not checked, and nothing it says can be more than an outcome of its own item.
+// What a host says, as the pool reads it. A host may have been taken over by what it ran: nothing here is
+// believed that is not checked, and nothing it says can be more than an outcome of its own item.
 #pragma once
 
 #include <cstdint>

@@ -21,12 +21,13 @@ using namespace std::chrono_literals;
 constexpr size_t kReadSize = 64U << 10;
 constexpr size_t kBytesInFlight = 4U << 20;
 constexpr auto kStartPatience = 5s;
-constexpr std::chrono::duration<double> kQueueTime = 10ms;  // of work written ahead; more would only wait there
-constexpr size_t kSmallestWindow = 2;                       // one running, one behind it
+constexpr std::chrono::duration<double> kQueueTime =
+    10ms;                              // of work written ahead; more would only wait there
+constexpr size_t kSmallestWindow = 2;  // one running, one behind it
 
 // Beyond the memory limit: the copy of the fresh state, buffers for the largest item, the program itself.
 constexpr uint64_t kHostMemory = 192ULL << 20;
-constexpr uint64_t kCpuHardLimit = 3600;          // seconds; the kernel's backstop over the host's whole life
+constexpr uint64_t kCpuHardLimit = 3600;  // seconds; the kernel's backstop over the host's whole life
 constexpr std::chrono::minutes kCpuSoftLimit{30};  // the host is replaced
 
 std::string signal_name(int signal) {
@@ -71,7 +72,8 @@ Task<Result<void>> Host::load() {
   while (true) {
     if (const auto frame = frames_.next()) {
       const auto answer = parser_.parse(*frame);
-      if (!answer || answer->id != 0) co_return fail(ErrorKind::internal, "the host answered with what is no answer");
+      if (!answer || answer->id != 0)
+        co_return fail(ErrorKind::internal, "the host answered with what is no answer");
       if (!answer->has_outcome) co_return Result<void>();
       co_return std::unexpected(answer->outcome.error);
     }
@@ -79,7 +81,8 @@ Task<Result<void>> Host::load() {
     co_await stream_.async_wait(asio::posix::stream_descriptor::wait_read,
                                 asio::redirect_error(asio::use_awaitable, error));
     if (error || !read_answers()) {
-      const auto what = killed_ == Kill::timeout ? "the host took too long to start" : "the host ended while starting";
+      const auto what =
+          killed_ == Kill::timeout ? "the host took too long to start" : "the host ended while starting";
       co_return fail(ErrorKind::internal, what);
     }
   }
@@ -142,7 +145,8 @@ void Host::note_progress(size_t answers) {
 bool Host::has_room() const {
   if (!ready_ || is_leaving() || bytes_in_flight_ >= kBytesInFlight) return false;
   const double worth = kQueueTime / per_item_;
-  const size_t window = worth >= static_cast<double>(window_limit_) ? window_limit_ : static_cast<size_t>(worth);
+  const size_t window =
+      worth >= static_cast<double>(window_limit_) ? window_limit_ : static_cast<size_t>(worth);
   return in_flight_.size() < std::clamp(window, std::min(kSmallestWindow, window_limit_), window_limit_);
 }
 
@@ -158,8 +162,8 @@ void Host::send(Work work) {
 void Host::flush() {
   if (waiting_to_write_) return;
   while (out_begin_ < out_.size()) {
-    const ssize_t count =
-        ::send(stream_.native_handle(), out_.data() + out_begin_, out_.size() - out_begin_, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t count = ::send(stream_.native_handle(), out_.data() + out_begin_, out_.size() - out_begin_,
+                                 MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count >= 0) {
       out_begin_ += static_cast<size_t>(count);
     } else if (errno == EAGAIN) {
@@ -222,13 +226,18 @@ Outcome Host::explain_end(const std::optional<SpawnReply>& reply) const {
   using namespace lua;
   const auto& limits = program_->limits;
   const auto timeout = [&] {
-    return Outcome::errored(ErrorKind::timeout, "took longer than " + std::to_string(limits.wall.count()) + " ms");
+    return Outcome::errored(ErrorKind::timeout,
+                            "took longer than " + std::to_string(limits.wall.count()) + " ms");
   };
   switch (killed_) {
-    case Kill::timeout: return timeout();
-    case Kill::unwanted: return Outcome::errored(ErrorKind::cancelled, "the sandbox was closed");
-    case Kill::bad_answer: return Outcome::errored(ErrorKind::bad_result, "the evaluator's process broke the protocol");
-    case Kill::none: break;
+    case Kill::timeout:
+      return timeout();
+    case Kill::unwanted:
+      return Outcome::errored(ErrorKind::cancelled, "the sandbox was closed");
+    case Kill::bad_answer:
+      return Outcome::errored(ErrorKind::bad_result, "the evaluator's process broke the protocol");
+    case Kill::none:
+      break;
   }
   if (!reply) return Outcome::errored(ErrorKind::internal, "the sandbox's spawner ended");
   if (!reply->signalled) {
@@ -240,13 +249,18 @@ Outcome Host::explain_end(const std::optional<SpawnReply>& reply) const {
                             "the evaluator's process exited with code " + std::to_string(reply->status));
   }
   switch (reply->status) {
-    case SIGSYS: return Outcome::errored(ErrorKind::policy_violation, "the evaluator's process made a forbidden system call");
-    case SIGXCPU: return Outcome::errored(ErrorKind::cpu_limit, "the evaluator's process used up its processor time");
+    case SIGSYS:
+      return Outcome::errored(ErrorKind::policy_violation,
+                              "the evaluator's process made a forbidden system call");
+    case SIGXCPU:
+      return Outcome::errored(ErrorKind::cpu_limit, "the evaluator's process used up its processor time");
     case SIGKILL:
-      return Outcome::errored(ErrorKind::memory_limit,
-                              "the evaluator's process was killed by the kernel, most likely for want of memory");
+      return Outcome::errored(
+          ErrorKind::memory_limit,
+          "the evaluator's process was killed by the kernel, most likely for want of memory");
     default:
-      return Outcome::errored(ErrorKind::crashed, "the evaluator's process was ended by " + signal_name(reply->status));
+      return Outcome::errored(ErrorKind::crashed,
+                              "the evaluator's process was ended by " + signal_name(reply->status));
   }
 }
 

@@ -24,7 +24,8 @@ struct Work {
   std::move_only_function<void(Outcome)> done;
 };
 
-/// A host answers in order, so what is in flight is a queue. Owned by shared pointers: its handlers keep it alive.
+/// A host answers in order, so what is in flight is a queue. Owned by shared pointers: its handlers keep it
+/// alive.
 class Host : public std::enable_shared_from_this<Host> {
  public:
   Host(asio::any_io_executor executor, std::shared_ptr<const Program> program);
@@ -51,7 +52,8 @@ class Host : public std::enable_shared_from_this<Host> {
   std::deque<Work>& in_flight() { return in_flight_; }
   bool is_ready() const { return ready_; }
   bool is_idle() const { return ready_ && in_flight_.empty(); }
-  /// Whether it may be given more; a host that has used much processor time is replaced before its hard limit.
+  /// Whether it may be given more; a host that has used much processor time is replaced before its hard
+  /// limit.
   bool is_leaving() const { return leaving_ || killed_ != Kill::none; }
   void leave() { leaving_ = true; }
   Clock::time_point ready_since() const { return ready_since_; }
@@ -77,9 +79,9 @@ class Host : public std::enable_shared_from_this<Host> {
   AnswerParser parser_;
 
   std::deque<Work> in_flight_;
-  int64_t next_id_ = 1;    // of the next request
-  int64_t head_id_ = 1;    // of the request at the head of in_flight_
-  std::string out_;        // frames not yet written
+  int64_t next_id_ = 1;  // of the next request
+  int64_t head_id_ = 1;  // of the request at the head of in_flight_
+  std::string out_;      // frames not yet written
   size_t out_begin_ = 0;
   bool waiting_to_write_ = false;
   Deadline head_deadline_{};

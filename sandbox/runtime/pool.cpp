@@ -20,13 +20,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kIdleLife = 30s;      // of a host that nobody gives work to
-constexpr auto kQuantum = 100ms;     // that a program keeps its last host before another program may take it
+constexpr auto kIdleLife = 30s;   // of a host that nobody gives work to
+constexpr auto kQuantum = 100ms;  // that a program keeps its last host before another program may take it
 constexpr auto kHousekeeping = 1s;
 
 /// Somebody who waits for a program to have a host.
 struct Waiter {
-  explicit Waiter(asio::any_io_executor executor) : arrived(executor, asio::steady_timer::time_point::max()) {}
+  explicit Waiter(asio::any_io_executor executor)
+      : arrived(executor, asio::steady_timer::time_point::max()) {}
   asio::steady_timer arrived;  // cancelled on arrival
   std::optional<Result<void>> result;
 };
@@ -41,7 +42,8 @@ struct Queue {
   bool wants_host() const {
     size_t in_flight = 0;
     for (const auto& host : hosts) {
-      if (!host->is_ready() && !host->is_leaving()) return false;  // one at a time; the next when this one serves
+      if (!host->is_ready() && !host->is_leaving())
+        return false;  // one at a time; the next when this one serves
       in_flight += host->in_flight().size();
     }
     if (hosts.empty()) return !waiting.empty() || !waiters.empty();
@@ -60,10 +62,12 @@ struct Pool::Impl {
   PoolOptions options;
   UniqueFd host_program;
   Mode mode = Mode::nons;
-  std::vector<std::unique_ptr<SpawnerClient>> spawners;  // the last one serves; hosts may still wait for earlier ones
+  std::vector<std::unique_ptr<SpawnerClient>>
+      spawners;  // the last one serves; hosts may still wait for earlier ones
   bool reviving = false;
   std::unordered_map<std::string, std::unique_ptr<Queue>> queues;  // by Program::key()
-  // Programs seen, so that a key is computed once for each and not for each item. Holding them keeps addresses unique.
+  // Programs seen, so that a key is computed once for each and not for each item. Holding them keeps
+  // addresses unique.
   std::unordered_map<std::shared_ptr<const Program>, Queue*> known;
   size_t host_count = 0;
   bool scheduled = false;
@@ -105,8 +109,8 @@ void Pool::Impl::forget_unused() {
   std::erase_if(queues, [](const auto& entry) { return entry.second->is_unused(); });
 }
 
-/// Work is handed out once for all that was submitted or answered in one turn of the loop, so that it goes out in one
-/// write.
+/// Work is handed out once for all that was submitted or answered in one turn of the loop, so that it goes
+/// out in one write.
 void Pool::Impl::schedule() {
   if (std::exchange(scheduled, true)) return;
   asio::post(executor, [this] { run_schedule(); });
@@ -220,8 +224,8 @@ void Pool::Impl::host_started(Queue& queue) {
   schedule();
 }
 
-/// The program does not load, or no jail could be made. Whatever waits for it hears so now: trying again is the
-/// caller's choice.
+/// The program does not load, or no jail could be made. Whatever waits for it hears so now: trying again is
+/// the caller's choice.
 void Pool::Impl::host_failed(Queue& queue, Error error) {
   for (const auto& waiter : std::exchange(queue.waiters, {})) {
     waiter->result = std::unexpected(error);
@@ -238,7 +242,8 @@ void Pool::Impl::host_failed(Queue& queue, Error error) {
 void Pool::Impl::host_ended(Queue& queue, const std::shared_ptr<Host>& host, Outcome head) {
   auto& left = host->in_flight();
   if (closing) {
-    for (Work& work : left) finish_later(std::move(work), Outcome::errored(ErrorKind::cancelled, "the sandbox was closed"));
+    for (Work& work : left)
+      finish_later(std::move(work), Outcome::errored(ErrorKind::cancelled, "the sandbox was closed"));
   } else if (!left.empty() && head.error.kind != ErrorKind::cancelled) {
     // Hosts answer one item after the other and at once: the first without an answer is the one it died on.
     finish_later(std::move(left.front()), std::move(head));
@@ -261,18 +266,23 @@ void Pool::Impl::keep_house() {
     housekeeping_runs = false;
     for (auto& [key, queue] : queues)
       for (const auto& host : queue->hosts)
-        if (host->is_idle() && Clock::now() - host->last_active() > kIdleLife) host->kill(Host::Kill::unwanted);
+        if (host->is_idle() && Clock::now() - host->last_active() > kIdleLife)
+          host->kill(Host::Kill::unwanted);
     schedule();
   });
 }
 
 void Pool::Impl::finish_later(Work work, Outcome outcome) {
-  asio::post(executor, [done = std::move(work.done), outcome = std::move(outcome)]() mutable { done(std::move(outcome)); });
+  asio::post(executor, [done = std::move(work.done), outcome = std::move(outcome)]() mutable {
+    done(std::move(outcome));
+  });
 }
 
 Pool::Pool(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Pool::~Pool() { ASSAY_CHECK(impl_->closing && impl_->host_count == 0, "Pool::close() was not awaited"); }
+Pool::~Pool() {
+  ASSAY_CHECK(impl_->closing && impl_->host_count == 0, "Pool::close() was not awaited");
+}
 
 Task<Result<std::unique_ptr<Pool>>> Pool::start(asio::any_io_executor executor, PoolOptions options) {
   auto impl = std::make_unique<Impl>(executor, options);
@@ -285,7 +295,9 @@ Task<Result<std::unique_ptr<Pool>>> Pool::start(asio::any_io_executor executor, 
   co_return std::unique_ptr<Pool>(new Pool(std::move(impl)));
 }
 
-Mode Pool::mode() const { return impl_->mode; }
+Mode Pool::mode() const {
+  return impl_->mode;
+}
 
 Task<Result<>> Pool::prepare(std::shared_ptr<const Program> program) {
   if (impl_->closing) co_return fail(ErrorKind::cancelled, "the sandbox is closed");
@@ -304,7 +316,8 @@ Task<Result<>> Pool::prepare(std::shared_ptr<const Program> program) {
 void Pool::submit(std::shared_ptr<const Program> program, std::string item, Done done) {
   Work work{std::move(item), std::move(done)};
   if (impl_->closing)
-    return impl_->finish_later(std::move(work), Outcome::errored(ErrorKind::cancelled, "the sandbox is closed"));
+    return impl_->finish_later(std::move(work),
+                               Outcome::errored(ErrorKind::cancelled, "the sandbox is closed"));
   if (work.item.size() > kItemLimit)
     return impl_->finish_later(std::move(work),
                                Outcome::errored(ErrorKind::config, "the item is larger than 15 MiB"));
@@ -314,7 +327,8 @@ void Pool::submit(std::shared_ptr<const Program> program, std::string item, Done
 
 Task<Outcome> Pool::evaluate(std::shared_ptr<const Program> program, std::string item) {
   struct Waiting {
-    explicit Waiting(asio::any_io_executor executor) : arrived(executor, asio::steady_timer::time_point::max()) {}
+    explicit Waiting(asio::any_io_executor executor)
+        : arrived(executor, asio::steady_timer::time_point::max()) {}
     asio::steady_timer arrived;
     std::optional<Outcome> outcome;
   };
@@ -324,7 +338,8 @@ Task<Outcome> Pool::evaluate(std::shared_ptr<const Program> program, std::string
     waiting->arrived.cancel();
   });
   boost::system::error_code ignored;
-  if (!waiting->outcome) co_await waiting->arrived.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  if (!waiting->outcome)
+    co_await waiting->arrived.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
   if (!waiting->outcome) co_return Outcome::errored(ErrorKind::cancelled, "stopped waiting");
   co_return std::move(*waiting->outcome);
 }

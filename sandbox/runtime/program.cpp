@@ -11,8 +11,9 @@ std::string Program::key() const {
     all += std::to_string(text->size()) + ':';
     all += *text;
   }
-  for (const uint64_t limit : {static_cast<uint64_t>(limits.wall.count()), static_cast<uint64_t>(limits.cpu.count()),
-                               limits.memory_bytes, limits.result_bytes, limits.log_bytes})
+  for (const uint64_t limit :
+       {static_cast<uint64_t>(limits.wall.count()), static_cast<uint64_t>(limits.cpu.count()),
+        limits.memory_bytes, limits.result_bytes, limits.log_bytes})
     all += ',' + std::to_string(limit);
   return sha256_hex(all);
 }

@@ -55,7 +55,9 @@ std::string explain(const SpawnReply& reply) {
 SpawnerClient::SpawnerClient(asio::any_io_executor executor, pid_t pid, UniqueFd socket)
     : executor_(executor), pid_(pid), socket_(executor, socket.release()), scope_(executor) {}
 
-SpawnerClient::~SpawnerClient() { ASSAY_CHECK(pid_ == 0, "SpawnerClient::close() was not awaited"); }
+SpawnerClient::~SpawnerClient() {
+  ASSAY_CHECK(pid_ == 0, "SpawnerClient::close() was not awaited");
+}
 
 Task<Result<std::unique_ptr<SpawnerClient>>> SpawnerClient::start(asio::any_io_executor executor,
                                                                   std::optional<Mode> mode, int host_fd) {
@@ -97,7 +99,8 @@ Result<void> SpawnerClient::send(const SpawnRequest& request, int host_fd) {
   return {};
 }
 
-Task<Result<SpawnerClient::Jail>> SpawnerClient::make(int host_fd, uint64_t address_space_bytes, uint64_t cpu_seconds) {
+Task<Result<SpawnerClient::Jail>> SpawnerClient::make(int host_fd, uint64_t address_space_bytes,
+                                                      uint64_t cpu_seconds) {
   const SpawnRequest request{.kind = SpawnRequest::Kind::make,
                              .id = next_id_++,
                              .mode = mode_,
@@ -126,7 +129,8 @@ Task<std::optional<SpawnReply>> SpawnerClient::wait_end(uint64_t id) {
   co_return reply;
 }
 
-Task<std::optional<SpawnReply>> SpawnerClient::await(std::shared_ptr<Expected> expected, Clock::duration patience) {
+Task<std::optional<SpawnReply>> SpawnerClient::await(std::shared_ptr<Expected> expected,
+                                                     Clock::duration patience) {
   if (!expected->reply && alive_) {
     boost::system::error_code ignored;
     expected->arrived.expires_after(patience);
@@ -180,7 +184,8 @@ Task<> SpawnerClient::close() {
   patience.async_wait([pid = pid_](boost::system::error_code stopped) {
     if (!stopped) ::kill(pid, SIGKILL);
   });
-  co_await process.async_wait(asio::posix::stream_descriptor::wait_read, asio::redirect_error(asio::use_awaitable, error));
+  co_await process.async_wait(asio::posix::stream_descriptor::wait_read,
+                              asio::redirect_error(asio::use_awaitable, error));
   patience.cancel();
   ::waitpid(pid_, nullptr, 0);
   pid_ = 0;

@@ -27,10 +27,10 @@ class SpawnerClient {
     UniqueFd protocol;
   };
 
-  /// Starts the spawner and finds the jail mode with the host `host_fd`; `config` with the failing step of every mode
-  /// that was tried and what to do.
-  static Task<Result<std::unique_ptr<SpawnerClient>>> start(asio::any_io_executor executor, std::optional<Mode> mode,
-                                                            int host_fd);
+  /// Starts the spawner and finds the jail mode with the host `host_fd`; `config` with the failing step of
+  /// every mode that was tried and what to do.
+  static Task<Result<std::unique_ptr<SpawnerClient>>> start(asio::any_io_executor executor,
+                                                            std::optional<Mode> mode, int host_fd);
   /// close() must have been awaited.
   ~SpawnerClient();
 
@@ -49,7 +49,8 @@ class SpawnerClient {
  private:
   /// One answer that somebody waits for, or will.
   struct Expected {
-    explicit Expected(asio::any_io_executor executor) : arrived(executor, asio::steady_timer::time_point::max()) {}
+    explicit Expected(asio::any_io_executor executor)
+        : arrived(executor, asio::steady_timer::time_point::max()) {}
     asio::steady_timer arrived;  // cancelled on arrival
     std::optional<SpawnReply> reply;
     std::array<UniqueFd, kPacketFds> fds;

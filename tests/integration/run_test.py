@@ -160,7 +160,7 @@ class Run(Case):
         self.assay("run", path)
         store = next((self.folder / ".assay").glob("*.db"))
         with sqlite3.connect(store) as database:
-            database.execute("update meta set value = '999' where key = 'schema_version'")
+            database.execute("pragma user_version = 999")
         database.close()
         _, err = self.assay("run", path, code=2)
         self.assertIn("newer", err)

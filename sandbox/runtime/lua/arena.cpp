@@ -10,11 +10,13 @@ namespace assay::sandbox::lua {
 namespace {
 
 constexpr size_t kAlign = 16;
-constexpr size_t kSmall = 512;             // multiples of 16 up to here, then four sizes per doubling
-constexpr size_t kKeepPages = 256U << 10;  // above the snapshot: below this, giving pages back costs more than it saves
+constexpr size_t kSmall = 512;  // multiples of 16 up to here, then four sizes per doubling
+constexpr size_t kKeepPages =
+    256U << 10;  // above the snapshot: below this, giving pages back costs more than it saves
 
-// Segregated fit: blocks have the size of their class and Lua tells the size of what it frees, so blocks need no
-// header. Free blocks are not merged: an item lives too briefly to fragment, and one that tries only hurts itself.
+// Segregated fit: blocks have the size of their class and Lua tells the size of what it frees, so blocks need
+// no header. Free blocks are not merged: an item lives too briefly to fragment, and one that tries only hurts
+// itself.
 struct Class {
   size_t index;
   size_t size;
@@ -25,7 +27,8 @@ Class class_of(size_t size) {
     const size_t units = (size + kAlign - 1) / kAlign;
     return {units - 1, units * kAlign};
   }
-  const auto doubling = static_cast<size_t>(std::bit_width(size - 1)) - 1;  // 2^doubling < size <= 2^(doubling+1)
+  const auto doubling =
+      static_cast<size_t>(std::bit_width(size - 1)) - 1;  // 2^doubling < size <= 2^(doubling+1)
   const size_t base = size_t{1} << doubling;
   const size_t step = base / 4;
   const size_t quarter = (size - 1 - base) / step;
@@ -44,7 +47,8 @@ Class class_within(size_t size) {
 }  // namespace
 
 Arena::Arena(size_t bytes) : bytes_(bytes) {
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* memory =
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED || bytes < sizeof(Header)) return;
   header_ = static_cast<Header*>(memory);
   end_ = static_cast<std::byte*>(memory) + bytes;
@@ -74,7 +78,8 @@ void* Arena::allocate(void* arena, void* block, size_t old_size, size_t new_size
     return block;
   }
   void* const moved = self.take(new_size);
-  // Lua relies on shrinking never to fail. The block then stays larger than its class will say: lost until the restore.
+  // Lua relies on shrinking never to fail. The block then stays larger than its class will say: lost until
+  // the restore.
   if (moved == nullptr) return new_size < old_size ? block : nullptr;
   memcpy(moved, block, std::min(old_size, new_size));
   self.give(block, old_size);

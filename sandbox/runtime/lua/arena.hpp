@@ -1,8 +1,8 @@
 // The memory of one Lua state: one fixed mapping, so that the state can be copied away and put back.
 //
-// Everything that the state owns lies in the arena, and so does the allocator's own book-keeping: restoring the used
-// prefix by memcpy puts back the state exactly as it was, at a few microseconds for the size of a fresh state. That is
-// how every item gets a fresh state without paying for one.
+// Everything that the state owns lies in the arena, and so does the allocator's own book-keeping: restoring
+// the used prefix by memcpy puts back the state exactly as it was, at a few microseconds for the size of a
+// fresh state. That is how every item gets a fresh state without paying for one.
 #pragma once
 
 #include <cstddef>

@@ -11,7 +11,8 @@
 namespace assay::sandbox::lua {
 namespace {
 
-constexpr size_t kEditLimit = 10'000;  // code points: a tenth of a second at most, which no hook could interrupt
+constexpr size_t kEditLimit =
+    10'000;  // code points: a tenth of a second at most, which no hook could interrupt
 
 std::string_view check_text(lua_State* state, int index) {
   size_t size = 0;
@@ -94,7 +95,8 @@ struct CodePoints {
 CodePoints push_code_points(lua_State* state, int index) {
   const std::string_view text = check_text(state, index);
   if (text.size() > 4 * kEditLimit) luaL_argerror(state, index, "longer than 10000 characters");
-  auto* const points = static_cast<uint32_t*>(lua_newuserdatauv(state, (text.size() + 1) * sizeof(uint32_t), 0));
+  auto* const points =
+      static_cast<uint32_t*>(lua_newuserdatauv(state, (text.size() + 1) * sizeof(uint32_t), 0));
   size_t count = 0;
   for (size_t i = 0; i < text.size();) {
     const size_t length = std::max<size_t>(1, utf8_length(text.substr(i)));

@@ -1,6 +1,6 @@
-// The coroutine library. Lua's own would let a coroutine escape the watchdog, which arms the coroutine that it knows to
-// be running: these tell it, and look at the deadline whenever one is entered or left, so that nesting or taking turns
-// gains nothing. After the original, lcorolib.c of Lua 5.4.
+// The coroutine library. Lua's own would let a coroutine escape the watchdog, which arms the coroutine that
+// it knows to be running: these tell it, and look at the deadline whenever one is entered or left, so that
+// nesting or taking turns gains nothing. After the original, lcorolib.c of Lua 5.4.
 #include "sandbox/runtime/lua/libraries.hpp"
 #include "sandbox/runtime/lua/session.hpp"
 
@@ -10,7 +10,8 @@ namespace {
 /// `state` runs while this lives. Leaving raises nothing; call Watchdog::check() behind it.
 class Running {
  public:
-  Running(lua_State* from, lua_State* state) : watchdog_(session_of(from).watchdog), before_(watchdog_.enter(state)) {}
+  Running(lua_State* from, lua_State* state)
+      : watchdog_(session_of(from).watchdog), before_(watchdog_.enter(state)) {}
   ~Running() { watchdog_.enter(before_); }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;

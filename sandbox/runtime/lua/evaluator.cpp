@@ -14,8 +14,8 @@ using std::chrono::microseconds;
 
 const char kRunEvaluation = 0;  // its address is the registry key of the function
 
-// A collection before an item has allocated a few times the size of a fresh state would cost more than it frees: the
-// restore frees it all.
+// A collection before an item has allocated a few times the size of a fresh state would cost more than it
+// frees: the restore frees it all.
 constexpr int kGcPause = 400;
 
 std::string_view text_at(lua_State* state, int index) {
@@ -26,7 +26,8 @@ std::string_view text_at(lua_State* state, int index) {
 
 /// The message handler: text of the error object, and where it came from.
 int add_traceback(lua_State* state) {
-  if (lua_type(state, 1) == LUA_TTABLE) {  // error{message = …} is common; raw, so that nothing of theirs runs here
+  if (lua_type(state, 1) ==
+      LUA_TTABLE) {  // error{message = …} is common; raw, so that nothing of theirs runs here
     lua_pushliteral(state, "message");
     if (lua_rawget(state, 1) == LUA_TSTRING) lua_replace(state, 1);
   }
@@ -65,13 +66,17 @@ Result<std::unique_ptr<Evaluator>> Evaluator::create(EvaluatorSource source) {
   return evaluator;
 }
 
-Evaluator::Evaluator(EvaluatorSource source) : source_(std::move(source)), arena_(source_.limits.memory_bytes) {}
+Evaluator::Evaluator(EvaluatorSource source)
+    : source_(std::move(source)), arena_(source_.limits.memory_bytes) {}
 
 Result<void> Evaluator::load() {
-  if (source_.source.size() > kSourceLimit) return fail(ErrorKind::config, source_.name + ": the source is too long");
+  if (source_.source.size() > kSourceLimit)
+    return fail(ErrorKind::config, source_.name + ": the source is too long");
   if (!arena_.ok()) return fail(ErrorKind::memory_limit, "cannot reserve the memory limit");
   state_ = lua_newstate(&Arena::allocate, &arena_);
-  const auto too_small = [&] { return fail(ErrorKind::config, source_.name + ": the memory limit is too small"); };
+  const auto too_small = [&] {
+    return fail(ErrorKind::config, source_.name + ": the memory limit is too small");
+  };
   if (state_ == nullptr) return too_small();
   attach(state_, &session_);
   session_.log.start(source_.limits.log_bytes);
@@ -90,7 +95,8 @@ Result<void> Evaluator::load() {
   lua_gc(state_, LUA_GCCOLLECT);
   lua_gc(state_, LUA_GCINC, kGcPause, 0, 0);
   lua_gc(state_, LUA_GCSTEP, 0);
-  if (!arena_.take_snapshot()) return fail(ErrorKind::config, source_.name + ": the top level keeps more than 16 MiB");
+  if (!arena_.take_snapshot())
+    return fail(ErrorKind::config, source_.name + ": the top level keeps more than 16 MiB");
   return {};
 }
 
@@ -107,7 +113,8 @@ int Evaluator::load_protected(lua_State* state) {
   lua_pushcfunction(state, add_traceback);
   const std::string chunk = "=" + self.source_.name;
   // Text only: bytecode is not verified by Lua and corrupts memory at will.
-  if (luaL_loadbufferx(state, self.source_.source.data(), self.source_.source.size(), chunk.c_str(), "t") != LUA_OK)
+  if (luaL_loadbufferx(state, self.source_.source.data(), self.source_.source.size(), chunk.c_str(), "t") !=
+      LUA_OK)
     return lua_error(state);
   if (lua_pcall(state, 0, 0, 1) != LUA_OK) return lua_error(state);
   lua_pushglobaltable(state);

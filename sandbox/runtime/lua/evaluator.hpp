@@ -47,11 +47,12 @@ struct Answer {
 inline constexpr size_t kSourceLimit = 4U << 20;
 inline constexpr size_t kMessageLimit = 16U << 10;  ///< of an error: message and traceback
 
-/// Not movable: the Lua state points back. Watchdog::start_ticking() must have been called for the limits of time.
+/// Not movable: the Lua state points back. Watchdog::start_ticking() must have been called for the limits of
+/// time.
 class Evaluator {
  public:
-  /// Compiles the source and runs its top level, under the limits of one evaluation; `config` with the line when that
-  /// fails, or when it defines no run_evaluation.
+  /// Compiles the source and runs its top level, under the limits of one evaluation; `config` with the line
+  /// when that fails, or when it defines no run_evaluation.
   static Result<std::unique_ptr<Evaluator>> create(EvaluatorSource source);
   ~Evaluator() = default;
   Evaluator(const Evaluator&) = delete;
@@ -79,8 +80,8 @@ class Evaluator {
 /// Pushes the item: the value of `text`, with sample.text and ground_truth.text set where output is a string.
 void push_item(lua_State* state, std::string_view text);
 
-/// Reads what run_evaluation returned, with raw access only: no code of the evaluator runs any more. Sets answer.error
-/// when it is no result.
+/// Reads what run_evaluation returned, with raw access only: no code of the evaluator runs any more. Sets
+/// answer.error when it is no result.
 void read_result(lua_State* state, int index, size_t limit_bytes, Answer& answer);
 
 }  // namespace assay::sandbox::lua

@@ -9,8 +9,8 @@ inline constexpr int kExitProtocol = 100;  ///< a frame was malformed: our own f
 inline constexpr int kExitTimeout = 101;   ///< the wall deadline passed inside C code
 inline constexpr int kExitCpuLimit = 102;  ///< the same for the processor time
 
-/// How long after a deadline the evaluation may take to unwind before the host ends itself, and how long before the
-/// pool kills the host.
+/// How long after a deadline the evaluation may take to unwind before the host ends itself, and how long
+/// before the pool kills the host.
 inline constexpr std::chrono::milliseconds kUnwindGrace{100};
 inline constexpr std::chrono::milliseconds kKillGrace{250};
 

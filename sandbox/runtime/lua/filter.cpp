@@ -1,5 +1,5 @@
-// A host that has its socket needs memory, the clock and an exit; nothing else. The program is written out by hand: it
-// is short, and what it allows can be read from it.
+// A host that has its socket needs memory, the clock and an exit; nothing else. The program is written out by
+// hand: it is short, and what it allows can be read from it.
 #include "sandbox/runtime/lua/filter.hpp"
 
 #include <linux/audit.h>
@@ -32,12 +32,17 @@ class Filter {
   void statement(uint16_t code, uint32_t value) { code_[size_++] = BPF_STMT(code, value); }
   void load(size_t offset) { statement(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offset)); }
   void give(uint32_t action) { statement(BPF_RET | BPF_K, action); }
-  /// Runs the next `count` statements only when the loaded word equals `value`, or else only when it does not.
-  void if_equal(uint32_t value, uint8_t count) { code_[size_++] = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, count); }
+  /// Runs the next `count` statements only when the loaded word equals `value`, or else only when it does
+  /// not.
+  void if_equal(uint32_t value, uint8_t count) {
+    code_[size_++] = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, count);
+  }
   void if_not_equal(uint32_t value, uint8_t count) {
     code_[size_++] = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, count, 0);
   }
-  void if_bits(uint32_t bits, uint8_t count) { code_[size_++] = BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, count); }
+  void if_bits(uint32_t bits, uint8_t count) {
+    code_[size_++] = BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, count);
+  }
 
   static size_t argument(int index) {  // the low word: all the arguments checked here are ints
     return offsetof(seccomp_data, args) + static_cast<size_t>(index) * sizeof(uint64_t);
@@ -50,8 +55,8 @@ class Filter {
   size_t size_ = 0;
 };
 
-// malloc does without these two: it then takes memory by mmap. A refused brk returns the old break, which is no errno:
-// C libraries would take one for a very high new break.
+// malloc does without these two: it then takes memory by mmap. A refused brk returns the old break, which is
+// no errno: C libraries would take one for a very high new break.
 constexpr uint32_t kRefusedBrk = SECCOMP_RET_ERRNO | 0;
 constexpr uint32_t kNoMemory = SECCOMP_RET_ERRNO | ENOMEM;
 
@@ -64,7 +69,8 @@ void build(Filter& filter, int protocol_fd) {
   filter.if_bits(kForeignAbi, 1);
   filter.give(SECCOMP_RET_KILL_PROCESS);
 
-  for (const uint32_t call : {SYS_clock_gettime, SYS_munmap, SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit_group}) {
+  for (const uint32_t call :
+       {SYS_clock_gettime, SYS_munmap, SYS_rt_sigreturn, SYS_restart_syscall, SYS_exit_group}) {
     filter.if_equal(call, 1);
     filter.give(SECCOMP_RET_ALLOW);
   }

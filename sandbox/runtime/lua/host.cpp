@@ -1,10 +1,11 @@
 // assay-lua-host: runs one evaluator in Lua on the items that come over descriptor 3.
 //
-// Theory of operation. The spawner executes this static program as the last step of a jail (sandbox/jail/child.cpp).
-// Before it reads anything it locks itself down for good: Landlock with an empty ruleset, no descriptors to be had, and
-// a seccomp filter of nine calls. Then it answers frames (sdk/protocol.md), one after the other and in order; each
-// answer is written at once, so that a host that dies leaves no doubt about the item that it died on. It ends when its
-// socket does. The pool (sandbox/runtime/pool.hpp) owns the kill; nothing here needs to be trusted for that.
+// Theory of operation. The spawner executes this static program as the last step of a jail
+// (sandbox/jail/child.cpp). Before it reads anything it locks itself down for good: Landlock with an empty
+// ruleset, no descriptors to be had, and a seccomp filter of nine calls. Then it answers frames
+// (sdk/protocol.md), one after the other and in order; each answer is written at once, so that a host that
+// dies leaves no doubt about the item that it died on. It ends when its socket does. The pool
+// (sandbox/runtime/pool.hpp) owns the kill; nothing here needs to be trusted for that.
 //
 //   assay-host MODE [probe]     probe: lock down and exit, to find out whether this machine can
 #include <malloc.h>
@@ -30,11 +31,22 @@ namespace {
 constexpr int kProtocolFd = 3;
 constexpr size_t kReadSize = 256U << 10;
 
+/// The first exception that a program throws sets up the unwinder, with calls that the filter forbids. Lua's
+/// errors are exceptions.
+void warm_up_exceptions() {
+  try {
+    throw 0;
+  } catch (int) {
+  }
+}
+
 /// 0 or an errno.
 int lock_down(std::string_view mode) {
   // The C library reads these once; afterwards there is no file to be read.
   setenv("TZ", "UTC0", 1);
   tzset();
+  warm_up_exceptions();
+  prctl(PR_SET_NAME, "assay-lua-host");  // executed by descriptor: its name would be a number
   mallopt(M_MMAP_THRESHOLD, 1 << 20);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return errno;
   // With namespaces Landlock is one wall more; without them it is the one that hides the files.
@@ -78,7 +90,8 @@ class Host {
     if (!request) return stop(kExitProtocol);
     out_.clear();
     switch (request->method) {
-      case Method::shutdown: return stop(0);
+      case Method::shutdown:
+        return stop(0);
       case Method::initialize:
         if (evaluator_) return stop(kExitProtocol);
         if (!initialize(*request)) return stop(kExitProtocol);

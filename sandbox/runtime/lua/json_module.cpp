@@ -18,7 +18,8 @@ void* const kNull = nullptr;  // json.null is this light userdata
 
 class Decoder {
  public:
-  Decoder(lua_State* state, std::string_view text, Nulls nulls) : state_(state), reader_(text), nulls_(nulls) {}
+  Decoder(lua_State* state, std::string_view text, Nulls nulls)
+      : state_(state), reader_(text), nulls_(nulls) {}
 
   void decode() {
     push_value();
@@ -28,7 +29,8 @@ class Decoder {
 
  private:
   void check() {
-    if (reader_.failed()) luaL_error(state_, "not JSON: %s at byte %d", reader_.error(), int(reader_.offset()) + 1);
+    if (reader_.failed())
+      luaL_error(state_, "not JSON: %s at byte %d", reader_.error(), int(reader_.offset()) + 1);
   }
 
   void push_value() {
@@ -40,13 +42,21 @@ class Decoder {
         reader_.read_null();
         lua_pushlightuserdata(state_, kNull);
         break;
-      case JsonReader::Kind::boolean: lua_pushboolean(state_, reader_.read_boolean().value_or(false)); break;
-      case JsonReader::Kind::number: push_number(); break;
+      case JsonReader::Kind::boolean:
+        lua_pushboolean(state_, reader_.read_boolean().value_or(false));
+        break;
+      case JsonReader::Kind::number:
+        push_number();
+        break;
       case JsonReader::Kind::string:
         if (const auto text = reader_.read_string()) lua_pushlstring(state_, text->data(), text->size());
         break;
-      case JsonReader::Kind::array: push_array(); break;
-      case JsonReader::Kind::object: push_object(); break;
+      case JsonReader::Kind::array:
+        push_array();
+        break;
+      case JsonReader::Kind::object:
+        push_object();
+        break;
     }
     check();
   }
@@ -115,18 +125,29 @@ class Encoder {
   void write_value(int depth) {
     luaL_checkstack(state_, 8, "JSON");
     switch (lua_type(state_, -1)) {
-      case LUA_TNIL: out_.append("null"); break;
-      case LUA_TBOOLEAN: out_.append(lua_toboolean(state_, -1) != 0 ? "true" : "false"); break;
-      case LUA_TNUMBER: write_number(); break;
-      case LUA_TSTRING: write_string(-1); break;
-      case LUA_TTABLE: write_table(depth); break;
+      case LUA_TNIL:
+        out_.append("null");
+        break;
+      case LUA_TBOOLEAN:
+        out_.append(lua_toboolean(state_, -1) != 0 ? "true" : "false");
+        break;
+      case LUA_TNUMBER:
+        write_number();
+        break;
+      case LUA_TSTRING:
+        write_string(-1);
+        break;
+      case LUA_TTABLE:
+        write_table(depth);
+        break;
       case LUA_TLIGHTUSERDATA:
         if (lua_touserdata(state_, -1) == kNull) {
           out_.append("null");
           break;
         }
         [[fallthrough]];
-      default: luaL_error(state_, "json.encode: a %s has no JSON form", luaL_typename(state_, -1));
+      default:
+        luaL_error(state_, "json.encode: a %s has no JSON form", luaL_typename(state_, -1));
     }
     lua_pop(state_, 1);
   }
@@ -174,7 +195,8 @@ class Encoder {
   void write_table(int depth) {
     if (depth == kJsonDepth) luaL_error(state_, "json.encode: nested deeper than %d", kJsonDepth);
     const void* const self = lua_topointer(state_, -1);
-    if (std::find(path_, path_ + depth, self) != path_ + depth) luaL_error(state_, "json.encode: a table contains itself");
+    if (std::find(path_, path_ + depth, self) != path_ + depth)
+      luaL_error(state_, "json.encode: a table contains itself");
     path_[depth] = self;
 
     const lua_Unsigned length = lua_rawlen(state_, -1);
@@ -188,6 +210,8 @@ class Encoder {
         luaL_error(state_, "json.encode: a table has a key that is neither a string nor part of a list");
     }
     if (named > 0 && in_list > 0) luaL_error(state_, "json.encode: a table is both a list and an object");
+    if (in_list > 0 && in_list != length)
+      luaL_error(state_, "json.encode: a list has holes (fill them with json.null)");
     if (in_list > 0 || (named == 0 && is_marked_array()))
       write_list(in_list, depth);
     else
@@ -214,7 +238,8 @@ class Encoder {
 
   // In the order of the keys, so that equal tables have equal text.
   void write_object(lua_Unsigned count, int depth) {
-    auto* const keys = static_cast<std::string_view*>(lua_newuserdatauv(state_, count * sizeof(std::string_view), 0));
+    auto* const keys =
+        static_cast<std::string_view*>(lua_newuserdatauv(state_, count * sizeof(std::string_view), 0));
     size_t i = 0;
     for (lua_pushnil(state_); lua_next(state_, -3) != 0; lua_pop(state_, 1)) {
       size_t size = 0;
@@ -264,7 +289,9 @@ int mark_array(lua_State* state) {
 
 }  // namespace
 
-void push_json(lua_State* state, std::string_view text, Nulls nulls) { Decoder(state, text, nulls).decode(); }
+void push_json(lua_State* state, std::string_view text, Nulls nulls) {
+  Decoder(state, text, nulls).decode();
+}
 
 void push_json_module(lua_State* state) {
   lua_createtable(state, 0, 1);
@@ -272,7 +299,8 @@ void push_json_module(lua_State* state) {
   lua_setfield(state, -2, "__metatable");
   lua_rawsetp(state, LUA_REGISTRYINDEX, &kArrayMark);
 
-  const luaL_Reg functions[] = {{"decode", decode}, {"encode", encode}, {"array", mark_array}, {nullptr, nullptr}};
+  const luaL_Reg functions[] = {
+      {"decode", decode}, {"encode", encode}, {"array", mark_array}, {nullptr, nullptr}};
   luaL_newlib(state, functions);
   lua_pushlightuserdata(state, kNull);
   lua_setfield(state, -2, "null");

@@ -6,8 +6,12 @@
 namespace assay::sandbox::lua {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_continuation(char c) {
+  return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+}
 
 void append_utf8(std::string& out, uint32_t code) {
   if (code < 0x80) {
@@ -46,7 +50,8 @@ size_t utf8_length(std::string_view text) {
     return has(3) ? 3 : 0;
   }
   if (lead >= 0xF0 && lead <= 0xF4) {
-    if ((lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F)) return 0;  // overlong, above U+10FFFF
+    if ((lead == 0xF0 && second < 0x90) || (lead == 0xF4 && second > 0x8F))
+      return 0;  // overlong, above U+10FFFF
     return has(4) ? 4 : 0;
   }
   return 0;
@@ -108,12 +113,17 @@ std::optional<JsonReader::Kind> JsonReader::peek() {
   if (failed()) return std::nullopt;
   if (at_ < text_.size()) {
     switch (const char c = text_[at_]) {
-      case 'n': return Kind::null;
+      case 'n':
+        return Kind::null;
       case 't':
-      case 'f': return Kind::boolean;
-      case '"': return Kind::string;
-      case '[': return Kind::array;
-      case '{': return Kind::object;
+      case 'f':
+        return Kind::boolean;
+      case '"':
+        return Kind::string;
+      case '[':
+        return Kind::array;
+      case '{':
+        return Kind::object;
       default:
         if (is_digit(c) || c == '-') return Kind::number;
     }
@@ -223,14 +233,28 @@ bool JsonReader::append_escape() {
   switch (c) {
     case '"':
     case '\\':
-    case '/': scratch_ += c; return true;
-    case 'b': scratch_ += '\b'; return true;
-    case 'f': scratch_ += '\f'; return true;
-    case 'n': scratch_ += '\n'; return true;
-    case 'r': scratch_ += '\r'; return true;
-    case 't': scratch_ += '\t'; return true;
-    case 'u': break;
-    default: return fail("unknown escape");
+    case '/':
+      scratch_ += c;
+      return true;
+    case 'b':
+      scratch_ += '\b';
+      return true;
+    case 'f':
+      scratch_ += '\f';
+      return true;
+    case 'n':
+      scratch_ += '\n';
+      return true;
+    case 'r':
+      scratch_ += '\r';
+      return true;
+    case 't':
+      scratch_ += '\t';
+      return true;
+    case 'u':
+      break;
+    default:
+      return fail("unknown escape");
   }
   auto code = read_hex4();
   if (!code) return fail("malformed \\u escape");
@@ -309,12 +333,24 @@ std::optional<std::string_view> JsonReader::skip() {
   const size_t start = at_;
   bool good = false;
   switch (*kind) {
-    case Kind::null: good = read_null(); break;
-    case Kind::boolean: good = read_boolean().has_value(); break;
-    case Kind::number: good = read_number().has_value(); break;
-    case Kind::string: good = read_string().has_value(); break;
-    case Kind::array: good = skip_container(false); break;
-    case Kind::object: good = skip_container(true); break;
+    case Kind::null:
+      good = read_null();
+      break;
+    case Kind::boolean:
+      good = read_boolean().has_value();
+      break;
+    case Kind::number:
+      good = read_number().has_value();
+      break;
+    case Kind::string:
+      good = read_string().has_value();
+      break;
+    case Kind::array:
+      good = skip_container(false);
+      break;
+    case Kind::object:
+      good = skip_container(true);
+      break;
   }
   if (!good) return std::nullopt;
   return text_.substr(start, at_ - start);

@@ -1,4 +1,5 @@
-// A strict JSON tokeniser: UTF-8 only, depth cap, no extensions. Reads in one pass, allocates only to unescape.
+// A strict JSON tokeniser: UTF-8 only, depth cap, no extensions. Reads in one pass, allocates only to
+// unescape.
 #pragma once
 
 #include <cstddef>
@@ -41,8 +42,8 @@ class JsonReader {
   /// A view into the text, or into the reader when there were escapes: valid until the next string is read.
   std::optional<std::string_view> read_string();
 
-  // Containers: open(), then next() before each element until it says no; `first` starts true. Members also have
-  // read_key(). Failure is visible as failed().
+  // Containers: open(), then next() before each element until it says no; `first` starts true. Members also
+  // have read_key(). Failure is visible as failed().
   bool open(char bracket);
   bool next(char closing, bool& first);
   std::optional<std::string_view> read_key();

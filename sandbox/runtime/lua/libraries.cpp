@@ -30,7 +30,8 @@ int set_metatable(lua_State* state) {
   const int type = lua_type(state, 2);
   luaL_checktype(state, 1, LUA_TTABLE);
   luaL_argexpected(state, type == LUA_TNIL || type == LUA_TTABLE, 2, "nil or table");
-  if (luaL_getmetafield(state, 1, "__metatable") != LUA_TNIL) return luaL_error(state, "cannot change a protected metatable");
+  if (luaL_getmetafield(state, 1, "__metatable") != LUA_TNIL)
+    return luaL_error(state, "cannot change a protected metatable");
   if (type == LUA_TTABLE) {
     lua_pushliteral(state, "__gc");
     if (lua_rawget(state, 2) != LUA_TNIL) return luaL_error(state, "__gc is not available to evaluators");
@@ -126,8 +127,8 @@ void push_library(lua_State* state, lua_CFunction open, Names names) {
 
 void push_base_library(lua_State* state) {
   push_library(state, luaopen_base,
-               {"_VERSION", "assert",   "error",  "getmetatable", "ipairs", "next",   "pairs",   "pcall",
-                "rawequal", "rawget",   "rawlen", "rawset",       "select", "tonumber", "type", "xpcall"});
+               {"_VERSION", "assert", "error", "getmetatable", "ipairs", "next", "pairs", "pcall", "rawequal",
+                "rawget", "rawlen", "rawset", "select", "tonumber", "type", "xpcall"});
   const luaL_Reg ours[] = {{"collectgarbage", collect_garbage},
                            {"print", print},
                            {"setmetatable", set_metatable},
@@ -138,8 +139,8 @@ void push_base_library(lua_State* state) {
 
 void push_string_library(lua_State* state) {
   push_library(state, luaopen_string,
-               {"byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "pack", "packsize", "rep",
-                "reverse", "sub", "unpack", "upper"});
+               {"byte", "char", "find", "format", "gmatch", "gsub", "len", "lower", "match", "pack",
+                "packsize", "rep", "reverse", "sub", "unpack", "upper"});
   wrap_field(state, "rep", repeat);
   wrap_field(state, "format", format);
   // ("").x looks names up in our table; nothing can change what strings do for others.
@@ -154,9 +155,9 @@ void push_string_library(lua_State* state) {
 
 void push_math_library(lua_State* state) {
   push_library(state, luaopen_math,
-               {"abs", "acos", "asin", "atan", "ceil", "cos", "deg", "exp", "floor", "fmod", "huge", "log", "max",
-                "maxinteger", "min", "mininteger", "modf", "pi", "rad", "random", "randomseed", "sin", "sqrt", "tan",
-                "tointeger", "type", "ult"});
+               {"abs",  "acos",   "asin",       "atan", "ceil",       "cos", "deg",        "exp",  "floor",
+                "fmod", "huge",   "log",        "max",  "maxinteger", "min", "mininteger", "modf", "pi",
+                "rad",  "random", "randomseed", "sin",  "sqrt",       "tan", "tointeger",  "type", "ult"});
   lua_getfield(state, -1, "randomseed");
   lua_rawsetp(state, LUA_REGISTRYINDEX, &kRandomSeed);
   wrap_field(state, "randomseed", random_seed);
@@ -209,7 +210,8 @@ void seed_random(lua_State* state, lua_Integer seed) {
 void push_text_of(lua_State* state, int index) {
   index = lua_absindex(state, index);
   const int type = lua_type(state, index);
-  const bool has_identity = type == LUA_TTABLE || type == LUA_TFUNCTION || type == LUA_TTHREAD || type == LUA_TUSERDATA;
+  const bool has_identity =
+      type == LUA_TTABLE || type == LUA_TFUNCTION || type == LUA_TTHREAD || type == LUA_TUSERDATA;
   if (luaL_getmetafield(state, index, "__tostring") != LUA_TNIL) {
     lua_pop(state, 1);
     luaL_tolstring(state, index, nullptr);

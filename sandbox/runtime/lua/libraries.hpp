@@ -1,8 +1,8 @@
 // The world an evaluator sees: an allow-list of Lua's libraries, some of it replaced.
 //
-// What is not named in libraries.cpp does not exist for an evaluator: no load (bytecode corrupts memory), no debug, io,
-// package or os beyond the clock. tests/unit/sandbox/lua_world_test.cpp walks everything reachable and compares it with
-// a golden list.
+// What is not named in libraries.cpp does not exist for an evaluator: no load (bytecode corrupts memory), no
+// debug, io, package or os beyond the clock. tests/unit/sandbox/lua_world_test.cpp walks everything reachable
+// and compares it with a golden list.
 #pragma once
 
 #include <lua.hpp>

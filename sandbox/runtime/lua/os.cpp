@@ -1,5 +1,5 @@
-// The os library: the clock, in UTC. Lua's own would read the time zone from a file, and strftime crashes or worse on
-// conversions that it does not know.
+// The os library: the clock, in UTC. Lua's own would read the time zone from a file, and strftime crashes or
+// worse on conversions that it does not know.
 #include <chrono>
 #include <ctime>
 #include <string_view>
@@ -15,7 +15,9 @@ constexpr std::string_view kConversions = "aAbBcdDeFgGhHIjmMnprRStTuUVwWxXyYzZ%"
 constexpr lua_Integer kLastTime = 253'402'300'799;   // 9999-12-31T23:59:59Z
 constexpr lua_Integer kFirstTime = -62'167'219'200;  // 0000-01-01T00:00:00Z
 
-lua_Integer now() { return static_cast<lua_Integer>(std::time(nullptr)); }
+lua_Integer now() {
+  return static_cast<lua_Integer>(std::time(nullptr));
+}
 
 lua_Integer field(lua_State* state, const char* name, lua_Integer fallback, bool required = false) {
   lua_pushstring(state, name);
@@ -60,10 +62,10 @@ int os_difftime(lua_State* state) {
 }
 
 void push_parts(lua_State* state, const std::tm& parts) {
-  const std::pair<const char*, int> fields[] = {
-      {"year", parts.tm_year + 1900}, {"month", parts.tm_mon + 1}, {"day", parts.tm_mday},
-      {"hour", parts.tm_hour},        {"min", parts.tm_min},       {"sec", parts.tm_sec},
-      {"yday", parts.tm_yday + 1},    {"wday", parts.tm_wday + 1}};
+  const std::pair<const char*, int> fields[] = {{"year", parts.tm_year + 1900}, {"month", parts.tm_mon + 1},
+                                                {"day", parts.tm_mday},         {"hour", parts.tm_hour},
+                                                {"min", parts.tm_min},          {"sec", parts.tm_sec},
+                                                {"yday", parts.tm_yday + 1},    {"wday", parts.tm_wday + 1}};
   lua_createtable(state, 0, 9);
   for (const auto& [name, value] : fields) {
     lua_pushinteger(state, value);
@@ -104,8 +106,11 @@ int os_date(lua_State* state) {
 }  // namespace
 
 void push_os_library(lua_State* state) {
-  const luaL_Reg functions[] = {
-      {"time", os_time}, {"clock", os_clock}, {"date", os_date}, {"difftime", os_difftime}, {nullptr, nullptr}};
+  const luaL_Reg functions[] = {{"time", os_time},
+                                {"clock", os_clock},
+                                {"date", os_date},
+                                {"difftime", os_difftime},
+                                {nullptr, nullptr}};
   luaL_newlib(state, functions);
 }
 

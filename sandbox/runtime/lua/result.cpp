@@ -1,5 +1,5 @@
-// What run_evaluation returned. Raw access only: a __index or __pairs of the evaluator must not run here, where an error
-// or a long loop would be taken for ours.
+// What run_evaluation returned. Raw access only: a __index or __pairs of the evaluator must not run here,
+// where an error or a long loop would be taken for ours.
 #include <algorithm>
 #include <cmath>
 
@@ -21,8 +21,10 @@ std::string_view text_at(lua_State* state, int index) {
 /// "the string "yes"", "nil", "a table", for messages.
 std::string described(lua_State* state, int index) {
   switch (lua_type(state, index)) {
-    case LUA_TNIL: return "nil";
-    case LUA_TBOOLEAN: return lua_toboolean(state, index) != 0 ? "true" : "false";
+    case LUA_TNIL:
+      return "nil";
+    case LUA_TBOOLEAN:
+      return lua_toboolean(state, index) != 0 ? "true" : "false";
     case LUA_TNUMBER: {
       lua_pushvalue(state, index);  // lua_tolstring changes a number in place
       std::string text(text_at(state, -1));
@@ -33,7 +35,8 @@ std::string described(lua_State* state, int index) {
       const std::string_view text = text_at(state, index);
       return "the string \"" + std::string(text.substr(0, kQuoted)) + (text.size() > kQuoted ? "…\"" : "\"");
     }
-    default: return std::string("a ") + luaL_typename(state, index);
+    default:
+      return std::string("a ") + luaL_typename(state, index);
   }
 }
 
@@ -104,7 +107,8 @@ class ResultReader {
   void read_metrics() {
     if (lua_type(state_, -1) == LUA_TNIL) return;
     if (lua_type(state_, -1) != LUA_TTABLE)
-      return fail(ErrorKind::bad_result, "metrics is " + described(state_, -1) + "; it must be a table of numbers");
+      return fail(ErrorKind::bad_result,
+                  "metrics is " + described(state_, -1) + "; it must be a table of numbers");
     for (lua_pushnil(state_); !answer_.error && lua_next(state_, -2) != 0; lua_pop(state_, 1)) read_metric();
     std::sort(answer_.metrics.begin(), answer_.metrics.end());
   }
@@ -112,13 +116,15 @@ class ResultReader {
   // Its name is below its value on the stack.
   void read_metric() {
     if (lua_type(state_, -2) != LUA_TSTRING)
-      return fail(ErrorKind::bad_result, "metrics has the key " + described(state_, -2) + "; names are strings");
+      return fail(ErrorKind::bad_result,
+                  "metrics has the key " + described(state_, -2) + "; names are strings");
     const std::string_view name = text_at(state_, -2);
     const double value = lua_tonumber(state_, -1);
     if (lua_type(state_, -1) != LUA_TNUMBER || !std::isfinite(value))
       return fail(ErrorKind::bad_result, "metrics." + std::string(name.substr(0, kQuoted)) + " is " +
                                              described(state_, -1) + "; it must be a finite number");
-    if (answer_.metrics.size() == kMetricLimit) return fail(ErrorKind::output_limit, "more than 1000 metrics");
+    if (answer_.metrics.size() == kMetricLimit)
+      return fail(ErrorKind::output_limit, "more than 1000 metrics");
     if (take(name.size() + 24)) answer_.metrics.emplace_back(name, value);
   }
 

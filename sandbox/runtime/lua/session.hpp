@@ -17,6 +17,8 @@ struct Session {
 inline void attach(lua_State* state, Session* session) {
   *static_cast<Session**>(lua_getextraspace(state)) = session;
 }
-inline Session& session_of(lua_State* state) { return **static_cast<Session**>(lua_getextraspace(state)); }
+inline Session& session_of(lua_State* state) {
+  return **static_cast<Session**>(lua_getextraspace(state));
+}
 
 }  // namespace assay::sandbox::lua

@@ -7,8 +7,8 @@
 
 namespace assay::sandbox::lua {
 
-/// Lives in one stack slot, taken where it is made; other values may be pushed above it meanwhile (luaL_Buffer forbids
-/// that). Raises a Lua error when the memory is full.
+/// Lives in one stack slot, taken where it is made; other values may be pushed above it meanwhile
+/// (luaL_Buffer forbids that). Raises a Lua error when the memory is full.
 class StackBuffer {
  public:
   explicit StackBuffer(lua_State* state) : state_(state) {

@@ -9,17 +9,34 @@ namespace assay::sandbox::lua {
 namespace {
 
 // Not <cctype>: what a letter is does not depend on a locale here.
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-bool is_letter(char c) { return is_upper(c) || (c >= 'a' && c <= 'z'); }
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
-bool is_word(char c) { return is_letter(c) || is_digit(c) || !is_ascii(c); }
-bool is_punctuation(char c) { return c > ' ' && c < 0x7F && !is_letter(c) && !is_digit(c); }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_upper(char c) {
+  return c >= 'A' && c <= 'Z';
+}
+bool is_letter(char c) {
+  return is_upper(c) || (c >= 'a' && c <= 'z');
+}
+bool is_space(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
+bool is_ascii(char c) {
+  return static_cast<unsigned char>(c) < 0x80;
+}
+bool is_word(char c) {
+  return is_letter(c) || is_digit(c) || !is_ascii(c);
+}
+bool is_punctuation(char c) {
+  return c > ' ' && c < 0x7F && !is_letter(c) && !is_digit(c);
+}
 
-constexpr size_t kLongestNumber = 400;  // characters kept of one number; what is longer is no answer to anything
+constexpr size_t kLongestNumber =
+    400;  // characters kept of one number; what is longer is no answer to anything
 
-bool is_article(std::string_view word) { return word == "a" || word == "an" || word == "the"; }
+bool is_article(std::string_view word) {
+  return word == "a" || word == "an" || word == "the";
+}
 
 }  // namespace
 
@@ -56,7 +73,8 @@ std::optional<double> NumberScanner::number_at(size_t start) {
   const size_t leading = digits_from(start);
   keep(start, leading);
   at_ = start + leading;
-  while (leading >= 1 && leading <= 3 && at_ < text_.size() && text_[at_] == ',' && digits_from(at_ + 1) == 3) {
+  while (leading >= 1 && leading <= 3 && at_ < text_.size() && text_[at_] == ',' &&
+         digits_from(at_ + 1) == 3) {
     keep(at_ + 1, 3);
     at_ += 4;
   }
@@ -75,7 +93,8 @@ std::optional<double> NumberScanner::number_at(size_t start) {
     }
   }
   double value = 0;
-  if (std::from_chars(digits, digits + size, value).ec != std::errc() || !std::isfinite(value)) return std::nullopt;
+  if (std::from_chars(digits, digits + size, value).ec != std::errc() || !std::isfinite(value))
+    return std::nullopt;
   return value;
 }
 
@@ -94,10 +113,12 @@ std::optional<double> whole_number_text(std::string_view text) {
   NumberScanner scanner(text);
   const auto value = scanner.next();
   if (!value) return std::nullopt;
-  const bool trailing = is_digit(text.back()) || (text.back() == '.' && text.size() > 1 && is_digit(text[text.size() - 2]));
+  const bool trailing =
+      is_digit(text.back()) || (text.back() == '.' && text.size() > 1 && is_digit(text[text.size() - 2]));
   if (!trailing || scanner.next()) return std::nullopt;
   for (const char c : text.substr(start))
-    if (!is_digit(c) && c != ',' && c != '.' && c != 'e' && c != 'E' && c != '-' && c != '+') return std::nullopt;
+    if (!is_digit(c) && c != ',' && c != '.' && c != 'e' && c != 'E' && c != '-' && c != '+')
+      return std::nullopt;
   return value;
 }
 

@@ -1,4 +1,5 @@
-// What comparing answers needs again and again; the `assay` module offers it to evaluators (sdk/lua/assay.lua).
+// What comparing answers needs again and again; the `assay` module offers it to evaluators
+// (sdk/lua/assay.lua).
 #pragma once
 
 #include <cstddef>
@@ -8,8 +9,9 @@
 
 namespace assay::sandbox::lua {
 
-/// Finds numbers in running text, one after the other: "1,234.5", "-3", "$18", "50%", "1e-3". A minus sign counts when
-/// nothing that belongs to a word or number is before it. Commas count between groups of three digits only.
+/// Finds numbers in running text, one after the other: "1,234.5", "-3", "$18", "50%", "1e-3". A minus sign
+/// counts when nothing that belongs to a word or number is before it. Commas count between groups of three
+/// digits only.
 class NumberScanner {
  public:
   explicit NumberScanner(std::string_view text) : text_(text) {}
@@ -37,8 +39,9 @@ class WordScanner {
   size_t at_ = 0;
 };
 
-/// SQuAD's normalisation: ASCII letters lower-cased, ASCII punctuation removed, the words a, an and the left out,
-/// white space reduced to single blanks. Writes at most `text.size()` bytes to `out`; the number written.
+/// SQuAD's normalisation: ASCII letters lower-cased, ASCII punctuation removed, the words a, an and the left
+/// out, white space reduced to single blanks. Writes at most `text.size()` bytes to `out`; the number
+/// written.
 size_t normalise(std::string_view text, char* out);
 
 /// Edit distance in code points; `row` has room for `b_size` + 1.

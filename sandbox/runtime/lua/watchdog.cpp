@@ -25,19 +25,26 @@ nanoseconds now(clockid_t clock) {
 }
 
 const char* message_for(ErrorKind kind) {
-  return kind == ErrorKind::timeout ? "the evaluation took too long" : "the evaluation used too much processor time";
+  return kind == ErrorKind::timeout ? "the evaluation took too long"
+                                    : "the evaluation used too much processor time";
 }
 
-void raise_expired(lua_State* state, lua_Debug*) { luaL_error(state, "the evaluation was stopped at its deadline"); }
+void raise_expired(lua_State* state, lua_Debug*) {
+  luaL_error(state, "the evaluation was stopped at its deadline");
+}
 
-void arm(lua_State* state) { lua_sethook(state, raise_expired, LUA_MASKCOUNT, 1); }
+void arm(lua_State* state) {
+  lua_sethook(state, raise_expired, LUA_MASKCOUNT, 1);
+}
 
 }  // namespace
 
-Watchdog::~Watchdog() { end(); }
+Watchdog::~Watchdog() {
+  end();
+}
 
 bool Watchdog::start_ticking() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = &Watchdog::on_signal;
   action.sa_flags = SA_RESTART;
   if (sigaction(SIGPROF, &action, nullptr) != 0) return false;
@@ -82,8 +89,12 @@ void Watchdog::check(lua_State* state) const {
   if (const auto kind = expired()) luaL_error(state, "%s", message_for(*kind));
 }
 
-nanoseconds Watchdog::wall_used() const { return now(CLOCK_MONOTONIC) - wall_start_; }
-nanoseconds Watchdog::cpu_used() const { return now(CLOCK_PROCESS_CPUTIME_ID) - cpu_start_; }
+nanoseconds Watchdog::wall_used() const {
+  return now(CLOCK_MONOTONIC) - wall_start_;
+}
+nanoseconds Watchdog::cpu_used() const {
+  return now(CLOCK_PROCESS_CPUTIME_ID) - cpu_start_;
+}
 
 // Runs in the signal handler.
 void Watchdog::tick() {

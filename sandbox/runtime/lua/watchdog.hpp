@@ -1,11 +1,12 @@
 // Ends an evaluation that runs too long, from inside; the pool's kill is the backstop.
 //
-// Theory of operation. A profiling timer interrupts the host after every few milliseconds of processor time. The signal
-// handler compares the clocks with the deadlines of the running evaluation; while there is time left it does nothing,
-// so an evaluation pays nothing. After a deadline it arms a hook on the coroutine that runs, which raises an error at
-// the next instruction and stays armed: pcall can catch the error but not outrun it, and every coroutine entered or
-// returned to is armed too (sandbox/runtime/lua/coroutine.cpp). C code never meets the hook (string.find with a hostile
-// pattern): when the deadline is long past, the handler ends the whole process with an exit code that says why.
+// Theory of operation. A profiling timer interrupts the host after every few milliseconds of processor time.
+// The signal handler compares the clocks with the deadlines of the running evaluation; while there is time
+// left it does nothing, so an evaluation pays nothing. After a deadline it arms a hook on the coroutine that
+// runs, which raises an error at the next instruction and stays armed: pcall can catch the error but not
+// outrun it, and every coroutine entered or returned to is armed too (sandbox/runtime/lua/coroutine.cpp). C
+// code never meets the hook (string.find with a hostile pattern): when the deadline is long past, the handler
+// ends the whole process with an exit code that says why.
 #pragma once
 
 #include <atomic>
@@ -32,7 +33,8 @@ class Watchdog {
   void begin(lua_State* state, std::chrono::nanoseconds wall, std::chrono::nanoseconds cpu);
   void end();
 
-  /// Says that `state` runs from now on, and gives the one that ran before. Arms it when the deadline has passed.
+  /// Says that `state` runs from now on, and gives the one that ran before. Arms it when the deadline has
+  /// passed.
   lua_State* enter(lua_State* state);
 
   /// timeout or cpu_limit once a deadline has passed.

@@ -146,7 +146,8 @@ char* FrameReader::prepare(size_t bytes) {
 std::optional<std::string_view> FrameReader::next() {
   if (broken_ || end_ - begin_ < kHeader) return std::nullopt;
   size_t size = 0;
-  for (size_t i = 0; i < kHeader; i++) size |= size_t{static_cast<unsigned char>(buffer_[begin_ + i])} << (8 * i);
+  for (size_t i = 0; i < kHeader; i++)
+    size |= size_t{static_cast<unsigned char>(buffer_[begin_ + i])} << (8 * i);
   broken_ = size == 0 || size > limit_bytes_;
   if (broken_ || end_ - begin_ - kHeader < size) return std::nullopt;
   const std::string_view frame(buffer_.data() + begin_ + kHeader, size);

@@ -20,7 +20,8 @@ class FrameReader {
   /// Room for at least `bytes` more; commit() says how many were written there. Invalidates frames.
   char* prepare(size_t bytes);
   void commit(size_t bytes) { end_ += bytes; }
-  /// The next whole frame, valid until prepare(); nullopt when more bytes are needed or the stream is broken().
+  /// The next whole frame, valid until prepare(); nullopt when more bytes are needed or the stream is
+  /// broken().
   std::optional<std::string_view> next();
   bool broken() const { return broken_; }
 

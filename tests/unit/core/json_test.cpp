@@ -24,16 +24,19 @@ std::string why_not(std::string_view text) {
 
 TEST_CASE("json: nesting is taken to the limit and refused beyond it", "[core][json]") {
   CHECK(parse_json(nested(kJsonDepthLimit)).has_value());
-  CHECK(why_not(nested(kJsonDepthLimit + 1)) == "not valid JSON: nested deeper than 64 levels");
-  CHECK(why_not(std::string(1'000'000, '[')) == "not valid JSON: nested deeper than 64 levels");
+  CHECK(why_not(nested(kJsonDepthLimit + 1)) ==
+        "not valid JSON: at line 1, column 65: nested deeper than 64 levels");
+  CHECK(why_not(std::string(1'000'000, '[')) ==
+        "not valid JSON: at line 1, column 65: nested deeper than 64 levels");
   CHECK(parse_json(R"({"a":[{"b":1}]})", 3).has_value());
   CHECK_FALSE(parse_json(R"({"a":[{"b":1}]})", 2).has_value());
 }
 
 TEST_CASE("json: a key that comes twice in one object is refused", "[core][json]") {
-  CHECK(why_not(R"({"a":1,"a":2})") == "not valid JSON: duplicate key \"a\"");
-  CHECK(why_not(R"({"o":{"x":1,"y":[],"x":null}})") == "not valid JSON: duplicate key \"x\"");
-  CHECK(why_not(R"({"a":1,"\u0061":2})") == "not valid JSON: duplicate key \"a\"");
+  CHECK(why_not(R"({"a":1,"a":2})") == "not valid JSON: at line 1, column 10: duplicate key \"a\"");
+  CHECK(why_not(R"({"o":{"x":1,"y":[],"x":null}})") ==
+        "not valid JSON: at line 1, column 22: duplicate key \"x\"");
+  CHECK(why_not(R"({"a":1,"\u0061":2})") == "not valid JSON: at line 1, column 15: duplicate key \"a\"");
   CHECK(parse_json(R"([{"a":1},{"a":{"a":2}}])").has_value());
 }
 
@@ -45,6 +48,12 @@ TEST_CASE("json: messages say the line and the column", "[core][json]") {
                            "\"\\x41\"", "\"\\ud800\"", "[1 2]", "nul", "// c\n1", "\"a"})
     CHECK_THAT(why_not(text), Catch::StartsWith("not valid JSON: at line 1, column "));
   CHECK_THAT(why_not("1e400"), Catch::StartsWith("not valid JSON: "));
+}
+
+TEST_CASE("json: a NUL byte does not end the text", "[core][json]") {
+  CHECK(why_not(std::string_view("{}\n\0garbage", 11)) == "not valid JSON: at line 2, column 1: a NUL byte");
+  CHECK(why_not(std::string_view("\"a\0\"", 5)) == "not valid JSON: at line 1, column 3: a NUL byte");
+  CHECK(parse_json("\"a\\u0000\"")->get<std::string>() == std::string("a\0", 2));
 }
 
 TEST_CASE("json: only UTF-8 by RFC 3629 is text", "[core][json]") {

@@ -37,7 +37,7 @@ Outcome random_outcome(std::mt19937& random) {
       if (random() % 2 == 0) outcome.passed = random() % 2 == 0;
       // In the order of their names: an object on the wire has no other.
       for (unsigned i = 0; i < random() % 4; ++i)
-        outcome.metrics.emplace_back("m" + std::to_string(i), -0.5 * i);
+        outcome.metrics.emplace_back("m" + std::to_string(i), -0.5 * (i + 1));
       break;
     case 1:
       outcome = Outcome::errored(static_cast<ErrorKind>(random() % 22), random_text(random));

@@ -18,6 +18,7 @@ TEST_CASE("settings: durations need a unit", "[core][settings]") {
 TEST_CASE("settings: a word is taken for another only when it is near", "[core][settings]") {
   const std::vector<std::string> keys = {"sample", "ground_truth", "evaluator", "gate"};
   CHECK(nearest("smaple", keys) == "sample");
+  CHECK(nearest("agte", keys) == "gate");
   CHECK(nearest("ground-truth", keys) == "ground_truth");
   CHECK(nearest("evaluators", keys) == "evaluator");
   CHECK(nearest("gates", keys) == "gate");

@@ -1,0 +1,81 @@
+#include "api/container/evaluator_spec.hpp"
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+namespace assay::api {
+namespace {
+
+struct Bound {
+  const char* key;
+  int64_t low, high;
+};
+constexpr std::array<Bound, 5> kLimits = {{
+    {"wall_ms", 1, 3'600'000},
+    {"cpu_ms", 1, 3'600'000},
+    {"memory_bytes", int64_t{1} << 20, int64_t{64} << 30},
+    {"result_bytes", 64, int64_t{64} << 20},
+    {"log_bytes", 0, int64_t{16} << 20},
+}};
+
+void read_limits(Fields& fields, Json& spec) {
+  const Json* limits = fields.maybe_object("limits");
+  if (limits == nullptr) return;
+  Fields inner(*limits, "limits");
+  Json read = Json::object();
+  for (const auto& bound : kLimits)
+    if (const auto value = inner.maybe_integer(bound.key, bound.low, bound.high)) read[bound.key] = *value;
+  fields.absorb(inner);
+  spec["limits"] = std::move(read);
+}
+
+void keep(Json& spec, const char* key, const std::optional<std::string>& value) {
+  if (value) spec[key] = *value;
+}
+
+/// What only judges have; stored for no code evaluator, so that nobody believes it has an effect.
+void refuse_judge_fields(Fields& fields) {
+  for (const auto* key : {"model", "prompt", "inference_params"}) {
+    fields.know(key);
+    if (fields.has(key) && !fields.is_null(key)) fields.fault(key, "is for evaluators of type judge");
+  }
+}
+
+}  // namespace
+
+Answer<EvaluatorSpec> evaluator_spec_from(const Json& json) {
+  Fields fields(json);
+  EvaluatorSpec result;
+  Json spec = Json::object();
+  const auto type = fields.word("type", {"judge", "code"});
+  if (type == "judge") return not_implemented("type", "this build has no judges yet; evaluators of type code work");
+  spec["type"] = type;
+  const auto language = fields.word("language", {"lua", "python", "node", "shell", "plugin"}, "python");
+  spec["language"] = language;
+  const auto mode = fields.word("mode", {"pointwise", "pairwise"}, "pointwise");
+  spec["mode"] = mode;
+  spec["api"] = fields.word("api", {"chat.completions", "messages", "responses"}, "chat.completions");
+  result.name = fields.text("name", kLabelLength);
+  result.container = fields.maybe_text("container", kLabelLength).value_or("");
+  keep(spec, "description", fields.maybe_text("description"));
+  spec["code"] = fields.text("code");
+  refuse_judge_fields(fields);
+  const auto requirements = fields.maybe_texts("requirements", 256);
+  if (language != "python" && !requirements.empty()) fields.fault("requirements", "are for the language python");
+  const auto threshold = fields.maybe_number("pass_threshold");
+  spec["pass_threshold"] = threshold ? Json(*threshold) : Json(nullptr);
+  const Json* params = fields.maybe_object("params");
+  spec["params"] = params != nullptr ? *params : Json::object();
+  spec["limits"] = Json::object();
+  read_limits(fields, spec);
+  const Json* metadata = fields.maybe_object("metadata");
+  spec["metadata"] = metadata != nullptr ? *metadata : Json::object();
+  ASSAY_OK(fields.done());
+  if (mode == "pairwise") return not_implemented("mode", "this build does not evaluate pairwise yet");
+  if (language != "lua")
+    return not_implemented("language", "this build does not run " + language + " yet; \"language\": \"lua\" works");
+  result.text = dump_json(spec);
+  return result;
+}
+
+}  // namespace assay::api

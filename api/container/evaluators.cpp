@@ -1,0 +1,129 @@
+// Evaluators.
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "api/container/evaluator_spec.hpp"
+#include "api/container/list.hpp"
+#include "api/routes.hpp"
+#include "core/id.hpp"
+
+namespace assay::api {
+namespace {
+
+void append_evaluator(std::string& out, const Evaluator& evaluator) {
+  JsonObject object(out);
+  object.text("object", "evaluator");
+  object.text("id", evaluator.id);
+  object.text("name", evaluator.name);
+  object.number("version", evaluator.version);
+  object.members_of(evaluator.spec);
+  object.text("created_at", iso8601(evaluator.created_at));
+  object.text("updated_at", iso8601(evaluator.updated_at));
+}
+
+Response evaluator_response(const Evaluator& evaluator) {
+  Response response;
+  append_evaluator(response.body, evaluator);
+  return response;
+}
+
+/// The stored form: the checked fields, and the container's id and label when one was named.
+Task<Answer<Evaluator>> checked(Context& context, int64_t project, const Json& json) {
+  auto spec = evaluator_spec_from(json);
+  if (!spec) co_return std::unexpected(spec.error());
+  Evaluator evaluator;
+  evaluator.name = spec->name;
+  evaluator.spec = spec->text;
+  if (spec->container.empty()) co_return evaluator;
+  const auto container = co_await context.store.container(project, spec->container);
+  if (!container) co_return std::unexpected(container.error());
+  std::string whole;
+  {
+    JsonObject object(whole);
+    object.text("container", container->label);
+    object.text("container_id", container->id);
+    object.members_of(spec->text);
+  }
+  evaluator.spec = std::move(whole);
+  co_return evaluator;
+}
+
+Task<Answer<Response>> create(Context& context, Request& request) {
+  const auto json = parse_json(request.body);
+  if (!json) co_return refuse(400, "invalid_json", json.error().message);
+  auto evaluator = co_await checked(context, request.principal.project, *json);
+  if (!evaluator) co_return std::unexpected(evaluator.error());
+  evaluator->id = make_id("eval_");
+  evaluator->created_at = evaluator->updated_at = now_ms();
+  Response response = evaluator_response(*evaluator);
+  const auto made = co_await context.store.create_evaluator(request.principal.project, *evaluator,
+                                                            request.receipt_for(response.body));
+  if (!made) co_return std::unexpected(made.error());
+  co_return response;
+}
+
+Task<Answer<Response>> list(Context& context, Request& request) {
+  Query query(request.query);
+  const Page page = read_page(query);
+  ASSAY_CO_OK(query.done());
+  const auto found = co_await context.store.evaluators(request.principal.project, page);
+  if (!found) co_return std::unexpected(found.error());
+  co_return list_response(found->data, found->total, append_evaluator);
+}
+
+Task<Answer<Response>> get(Context& context, Request& request) {
+  const auto found = co_await context.store.evaluator(request.principal.project, request.parameters[0]);
+  if (!found) co_return std::unexpected(found.error());
+  co_return evaluator_response(*found);
+}
+
+/// The evaluator as a request would have to spell it, with the fields of `patch` put over it.
+Answer<Json> patched(const Evaluator& stored, const Json& patch) {
+  if (!patch.is_object()) return invalid("", "the body must be an object");
+  if (patch.empty()) return invalid("", "the patch names no field");
+  if (patch.contains("type")) return invalid("type", "the type of an evaluator cannot be changed; create another");
+  ASSAY_TRY(Json whole, parse_json(stored.spec));
+  whole.erase("container_id");
+  whole["name"] = stored.name;
+  for (const auto& [key, value] : patch.items()) whole[key] = value;
+  return whole;
+}
+
+Task<Answer<Response>> patch(Context& context, Request& request) {
+  const auto json = parse_json(request.body);
+  if (!json) co_return refuse(400, "invalid_json", json.error().message);
+  const int64_t project = request.principal.project;
+  const auto stored = co_await context.store.evaluator(project, request.parameters[0]);
+  if (!stored) co_return std::unexpected(stored.error());
+  const auto whole = patched(*stored, *json);
+  if (!whole) co_return std::unexpected(whole.error());
+  auto evaluator = co_await checked(context, project, *whole);
+  if (!evaluator) co_return std::unexpected(evaluator.error());
+  evaluator->id = stored->id;
+  evaluator->version = stored->version + 1;
+  evaluator->created_at = stored->created_at;
+  evaluator->updated_at = now_ms();
+  const auto updated = co_await context.store.update_evaluator(project, *evaluator);
+  if (!updated) co_return std::unexpected(updated.error());
+  co_return evaluator_response(*evaluator);
+}
+
+Task<Answer<Response>> remove(Context& context, Request& request) {
+  const auto gone = co_await context.store.delete_evaluator(request.principal.project, request.parameters[0]);
+  if (!gone) co_return std::unexpected(gone.error());
+  co_return deleted_response("evaluator", gone->id);
+}
+
+}  // namespace
+
+std::vector<Route> evaluator_routes() {
+  return {
+      {"POST", "/evaluators", kMaySubmit, Body::json, create, true},
+      {"GET", "/evaluators", kMayRead, Body::none, list},
+      {"GET", "/evaluators/{}", kMayRead, Body::none, get},
+      {"PATCH", "/evaluators/{}", kMaySubmit, Body::json, patch},
+      {"DELETE", "/evaluators/{}", kAdmin, Body::none, remove},
+  };
+}
+
+}  // namespace assay::api

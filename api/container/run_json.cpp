@@ -1,0 +1,91 @@
+#include "api/container/run_json.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "core/id.hpp"
+
+namespace assay::api {
+
+RunNames names_of(const Run& run) {
+  RunNames names;
+  const auto spec = parse_json(run.spec);
+  if (!spec) return names;
+  for (const auto& evaluator : (*spec)["evaluators"]) {
+    names.evaluator_ids.push_back(evaluator["id"].get<std::string>());
+    names.evaluator_names.push_back(evaluator["name"].get<std::string>());
+  }
+  names.models = (*spec)["models"].get<std::vector<std::string>>();
+  return names;
+}
+
+void append_run(JsonObject& object, const Run& run, std::string_view metrics) {
+  object.text("object", "evaluation.run");
+  object.text("id", run.id);
+  object.text("process_id", run.id);
+  object.text("status", to_string(run.status));
+  object.members_of(run.detail);
+  object.text("environment", run.environment);
+  if (!metrics.empty()) object.raw("metrics", metrics);
+  {
+    JsonObject progress(object.key("progress"));
+    progress.number("items_done", run.outcomes / run.per_item());
+    progress.number("items_total", run.items);
+    progress.number("outcomes_done", run.outcomes);
+    progress.number("outcomes_total", run.items * run.per_item());
+    progress.number("errors", run.errors);
+  }
+  append_json_array(object.key("sandbox"), run.sandboxes,
+                    [](std::string& out, const std::string& mode) { append_json_quote(out, mode); });
+  object.number("estimated_spend", 0);
+  if (!run.error.empty()) object.text("error", run.error);
+  object.text("created_at", iso8601(run.created_at));
+  if (run.started_at > 0) object.text("started_at", iso8601(run.started_at));
+  if (run.completed_at > 0) object.text("completed_at", iso8601(run.completed_at));
+}
+
+void append_result(std::string& out, const ResultRow& result, const RunNames& names) {
+  const auto evaluator = static_cast<size_t>(result.id.evaluator);
+  const auto model = static_cast<size_t>(result.id.model);
+  JsonObject object(out);
+  object.number("index", result.id.item);
+  object.text("id", result_id(result.id));
+  if (model < names.models.size()) object.maybe_text("model", names.models[model]);
+  if (evaluator < names.evaluator_ids.size()) {
+    object.text("evaluator_id", names.evaluator_ids[evaluator]);
+    object.text("evaluator", names.evaluator_names[evaluator]);
+  }
+  object.number("trial", result.id.trial);
+  if (result.verdict == Verdict::scored) {
+    object.real("score", result.score);
+  } else {
+    object.raw("score", "null");
+  }
+  object.raw("passed", !result.passed ? "null" : *result.passed ? "true" : "false");
+  object.members_of(result.payload);
+  object.real("latency_ms", static_cast<double>(result.wall_us) / 1000.0);
+}
+
+std::string result_id(const OutcomeId& id) {
+  return std::to_string(id.item) + '.' + std::to_string(id.model) + '.' + std::to_string(id.evaluator) + '.' +
+         std::to_string(id.trial);
+}
+
+std::optional<OutcomeId> result_id_from(std::string_view text) {
+  OutcomeId id;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  const auto number = [&](auto& value, bool last) {
+    const auto [next, error] = std::from_chars(at, end, value);
+    if (error != std::errc() || value < 0) return false;
+    at = next;
+    if (last) return at == end;
+    return at != end && *at++ == '.';
+  };
+  const bool good = number(id.item, false) && number(id.model, false) && number(id.evaluator, false) && number(id.trial, true);
+  if (!good) return std::nullopt;
+  return id;
+}
+
+}  // namespace assay::api

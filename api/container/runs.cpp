@@ -1,0 +1,134 @@
+// Evaluation runs: planned, watched, cancelled.
+#include <nlohmann/json.hpp>
+
+#include "api/container/list.hpp"
+#include "api/container/results.hpp"
+#include "api/container/run_json.hpp"
+#include "api/metrics.hpp"
+#include "api/planner.hpp"
+#include "api/routes.hpp"
+#include "core/id.hpp"
+
+namespace assay::api {
+namespace {
+
+constexpr int64_t kShownResults = 100;
+
+Task<Answer<Response>> create(Context& context, Request& request) {
+  const auto json = parse_json(request.body);
+  if (!json) co_return refuse(400, "invalid_json", json.error().message);
+  auto asked = run_request_from(*json);
+  if (!asked) co_return std::unexpected(asked.error());
+  auto plan = co_await plan_run(context.store, request.principal.project, std::move(*asked));
+  if (!plan) co_return std::unexpected(plan.error());
+  Response response;
+  {
+    JsonObject object(response.body);
+    append_run(object, plan->run, "");
+  }
+  auto receipt = request.receipt_for(response.body);
+  const auto created = co_await context.store.create_run(request.principal.project, std::move(*plan), std::move(receipt));
+  if (!created) co_return std::unexpected(created.error());
+  context.work.ring();
+  co_return response;
+}
+
+std::optional<RunStatus> status_from(std::string_view word) {
+  for (const auto status : {RunStatus::queued, RunStatus::running, RunStatus::completed, RunStatus::error,
+                            RunStatus::cancelled})
+    if (to_string(status) == word) return status;
+  return std::nullopt;
+}
+
+Task<Answer<Response>> list(Context& context, Request& request) {
+  Query query(request.query);
+  const auto container = query.text("container");
+  const auto status = query.text("status");
+  const Page page = read_page(query);
+  ASSAY_CO_OK(query.done());
+  RunFilter filter;
+  if (status) {
+    filter.status = status_from(*status);
+    if (!filter.status)
+      co_return invalid("status", "status must be one of queued, running, completed, error, cancelled");
+  }
+  if (container) {
+    const auto found = co_await context.store.container(request.principal.project, *container);
+    if (!found) co_return std::unexpected(found.error());
+    filter.container = found->row;
+  }
+  const auto runs = co_await context.store.runs(request.principal.project, filter, page);
+  if (!runs) co_return std::unexpected(runs.error());
+  co_return list_response(runs->data, runs->total, [](std::string& out, const Run& run) {
+    JsonObject object(out);
+    append_run(object, run, run.metrics);
+  });
+}
+
+/// Of a run that is going on: what its outcomes say so far.
+Task<Answer<std::string>> metrics_so_far(Context& context, const Run& run) {
+  if (run.outcomes == 0) co_return std::string();
+  if (auto fresh = context.metrics.fresh(run.row)) co_return std::move(*fresh);
+  const auto begin = Clock::now();
+  auto metrics = co_await compute_metrics(context.store, run);
+  if (metrics) context.metrics.keep(run.row, *metrics, Clock::now() - begin);
+  co_return metrics;
+}
+
+/// The first results and where the others are.
+Task<Answer<>> append_first_results(Context& context, const Run& run, JsonObject& object) {
+  auto results = co_await context.store.results(run.row, std::nullopt, ResultFilter{}, kShownResults);
+  if (!results) co_return std::unexpected(results.error());
+  const RunNames names = names_of(run);
+  append_json_array(object.key("results"), *results,
+                    [&names](std::string& out, const ResultRow& result) { append_result(out, result, names); });
+  if (run.outcomes > kShownResults) object.text("next", results_link(run.id, results->back().id, kShownResults));
+  co_return Answer<>{};
+}
+
+Task<Answer<Response>> show(Context& context, const Run& run) {
+  std::string metrics = run.metrics;
+  if (!is_terminal(run.status)) {
+    auto partial = co_await metrics_so_far(context, run);
+    if (!partial) co_return std::unexpected(partial.error());
+    metrics = std::move(*partial);
+  }
+  Response response;
+  Answer<> shown;
+  {
+    JsonObject object(response.body);
+    append_run(object, run, metrics);
+    if (run.status == RunStatus::completed) shown = co_await append_first_results(context, run, object);
+  }
+  if (!shown) co_return std::unexpected(shown.error());
+  co_return response;
+}
+
+Task<Answer<Response>> get(Context& context, Request& request) {
+  const auto run = co_await context.store.run(request.principal.project, request.parameters[0]);
+  if (!run) co_return std::unexpected(run.error());
+  co_return co_await show(context, *run);
+}
+
+Task<Answer<Response>> cancel(Context& context, Request& request) {
+  const auto cancelled = co_await context.store.cancel_run(request.principal.project, request.parameters[0]);
+  if (!cancelled) co_return std::unexpected(cancelled.error());
+  const auto run = co_await context.store.run(request.principal.project, request.parameters[0]);
+  if (!run) co_return std::unexpected(run.error());
+  context.metrics.forget(run->row);
+  co_return co_await show(context, *run);
+}
+
+}  // namespace
+
+std::vector<Route> run_routes() {
+  return {
+      {"POST", "/evaluation/runs", kMaySubmit, Body::json, create, true},
+      {"GET", "/evaluation/runs", kMayRead, Body::none, list},
+      {"GET", "/evaluation/runs/{}", kMayRead, Body::none, get},
+      {"POST", "/evaluation/runs/{}/cancel", kMaySubmit, Body::none, cancel},
+      {"GET", "/evaluation/runs/{}/results", kMayRead, Body::none, run_results},
+  };
+}
+
+}  // namespace assay::api

@@ -1,0 +1,214 @@
+#include "api/planner.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <unordered_map>
+
+#include "api/json_text.hpp"
+#include "api/side.hpp"
+#include "core/id.hpp"
+#include "core/row.hpp"
+
+namespace assay::api {
+namespace {
+
+constexpr int64_t kMaxOutcomes = 100'000'000;
+
+struct Pinned {
+  std::vector<Evaluator> evaluators;
+  std::string specs;  ///< the run specification's "evaluators"
+};
+
+std::string evaluator_spec(const Evaluator& evaluator, size_t index) {
+  Json json = *parse_json(evaluator.spec);
+  Json spec = {{"index", index}, {"id", evaluator.id}, {"version", evaluator.version}, {"name", evaluator.name}};
+  for (const auto* key : {"type", "language", "code", "params", "limits", "pass_threshold"})
+    if (json.contains(key)) spec[key] = json[key];
+  return dump_json(spec);
+}
+
+Task<Answer<Pinned>> pin_evaluators(Store& store, int64_t project, std::vector<std::string> names) {
+  Pinned pinned;
+  pinned.specs = "[";
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string param = "evaluators[" + std::to_string(i) + ']';
+    auto evaluator = co_await store.evaluator(project, names[i]);
+    if (!evaluator) {
+      evaluator.error().param = param;
+      co_return std::unexpected(evaluator.error());
+    }
+    const auto same = [&](const Evaluator& other) { return other.id == evaluator->id; };
+    if (std::ranges::any_of(pinned.evaluators, same))
+      co_return invalid(param, "evaluator " + json_quote(names[i]) + " is named twice");
+    if (i > 0) pinned.specs += ',';
+    pinned.specs += evaluator_spec(*evaluator, i);
+    pinned.evaluators.push_back(std::move(*evaluator));
+  }
+  pinned.specs += ']';
+  co_return pinned;
+}
+
+/// For every row of the sample the row of the ground truth with the same value of the join column.
+Task<Answer<std::vector<int64_t>>> join_rows(Store& store, Side sample, Side truth) {
+  std::unordered_map<std::string, int64_t> partners;
+  SideReader truth_reader(store, truth);
+  while (true) {
+    auto row = co_await truth_reader.next();
+    if (!row) co_return std::unexpected(row.error());
+    if (!row->has_value()) break;
+    const auto [it, fresh] = partners.emplace(std::move((*row)->value), (*row)->row);
+    if (!fresh)
+      co_return invalid("ground_truth.join", "rows " + std::to_string(it->second) + " and " +
+                                                 std::to_string((*row)->row) + " of the ground truth both have " +
+                                                 *truth.join + " = " + it->first + "; a join column must be unique there");
+  }
+  std::vector<int64_t> rows;
+  int64_t alone = 0;
+  std::string first_alone;
+  SideReader sample_reader(store, sample);
+  while (true) {
+    auto row = co_await sample_reader.next();
+    if (!row) co_return std::unexpected(row.error());
+    if (!row->has_value()) break;
+    const auto it = partners.find((*row)->value);
+    if (it != partners.end()) {
+      rows.push_back(it->second);
+    } else if (alone++ == 0) {
+      first_alone = "row " + std::to_string((*row)->row) + " (" + *sample.join + " = " + (*row)->value + ")";
+    }
+  }
+  if (alone > 0)
+    co_return invalid("sample.join", std::to_string(alone) + " of " + std::to_string(sample.count) +
+                                         " sample rows have no partner among the " + std::to_string(truth.count) +
+                                         " rows of the ground truth; the first is " + first_alone);
+  co_return rows;
+}
+
+Answer<> check_kinds(const RunRequest& request) {
+  const auto generates = [](const std::optional<SourceRequest>& side) {
+    return side && side->type == SourceRequest::Type::generate;
+  };
+  if (generates(request.sample) && generates(request.ground_truth))
+    return invalid("sample.type", "sample and ground_truth cannot both be generated: one must give the input");
+  if (generates(request.sample))
+    return not_implemented("sample.type", "this build does not generate samples yet; use type dataset or container");
+  if (generates(request.ground_truth))
+    return not_implemented("ground_truth.type", "this build does not generate yet; use type dataset or container");
+  const bool joins_sample = request.sample && request.sample->join;
+  const bool joins_truth = request.ground_truth && request.ground_truth->join;
+  if (joins_sample != joins_truth)
+    return invalid(joins_sample ? "ground_truth.join" : "sample.join", "a join needs a column on both sides");
+  return {};
+}
+
+Answer<> check_sizes(const RunRequest& request, const Side& sample, const Side& truth, size_t evaluators) {
+  if (!sample.join && sample.count != truth.count)
+    return invalid("ground_truth", "the sample has " + std::to_string(sample.count) + " rows and the ground truth " +
+                                       std::to_string(truth.count) +
+                                       ": give both a limit, or a join column, so that they pair up");
+  if (sample.count == 0) return invalid("sample", "there is nothing to evaluate: the sources have no rows");
+  const auto per_item = static_cast<int64_t>(evaluators) * request.trials;
+  if (sample.count > kMaxOutcomes / per_item)
+    return invalid("trials", "the run would have more than " + std::to_string(kMaxOutcomes) +
+                                 " outcomes; cut it into several runs");
+  return {};
+}
+
+std::string run_detail(const RunRequest& request, const Container& container, const Pinned& pinned, const Side& sample,
+                       const Side& truth) {
+  std::string out;
+  {
+    JsonObject detail(out);
+    append_json_array(detail.key("evaluators"), pinned.evaluators,
+                      [](std::string& to, const Evaluator& evaluator) { append_json_quote(to, evaluator.id); });
+    detail.text("container_id", container.id);
+    for (const auto* side : {&sample, &truth})
+      if (side->kind == SourceKind::dataset) {
+        detail.text("dataset_id", side->id);
+        break;
+      }
+    detail.raw("sample", resolved_json(sample));
+    detail.raw("ground_truth", resolved_json(truth));
+    detail.raw("config", request.config);
+    detail.raw("metadata", request.metadata);
+    detail.number("trials", request.trials);
+  }
+  return out;
+}
+
+std::string run_spec(const Run& run, const Pinned& pinned, const Side& sample, const Side& truth) {
+  std::string out;
+  {
+    JsonObject spec(out);
+    spec.text("id", run.id);
+    spec.number("items", run.items);
+    spec.number("trials", run.trials);
+    spec.raw("models", "[\"\"]");
+    spec.raw("evaluators", pinned.specs);
+    spec.raw("sample", worker_json(sample));
+    spec.raw("ground_truth", worker_json(truth));
+  }
+  return out;
+}
+
+}  // namespace
+
+int64_t default_shard_size(int64_t items) {
+  constexpr int64_t kShards = 64, kSmallest = 16, kLargest = 512;
+  return std::clamp((items + kShards - 1) / kShards, kSmallest, kLargest);
+}
+
+std::vector<int64_t> choose_rows(int64_t from, int64_t to, int64_t count, uint64_t seed) {
+  std::vector<int64_t> rows(static_cast<size_t>(std::max<int64_t>(0, to - from)));
+  std::iota(rows.begin(), rows.end(), from);
+  const size_t wanted = std::min(rows.size(), static_cast<size_t>(count));
+  auto next = [&seed] {
+    uint64_t z = (seed += 0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+  };
+  for (size_t i = 0; i < wanted; ++i) std::swap(rows[i], rows[i + next() % (rows.size() - i)]);
+  rows.resize(wanted);
+  std::ranges::sort(rows);
+  return rows;
+}
+
+Task<Answer<NewRun>> plan_run(Store& store, int64_t project, RunRequest request) {
+  ASSAY_CO_OK(check_kinds(request));
+  const auto container = co_await store.container(project, request.container);
+  if (!container) co_return std::unexpected(container.error());
+  const auto pinned = co_await pin_evaluators(store, project, request.evaluators);
+  if (!pinned) co_return std::unexpected(pinned.error());
+  auto sample = co_await resolve_side(store, project, *container, request.sample, "sample");
+  if (!sample) co_return std::unexpected(sample.error());
+  auto truth = co_await resolve_side(store, project, *container, request.ground_truth, "ground_truth");
+  if (!truth) co_return std::unexpected(truth.error());
+  ASSAY_CO_OK(check_sizes(request, *sample, *truth, pinned->evaluators.size()));
+
+  NewRun plan;
+  plan.ground_truth_rows = truth->rows;
+  if (sample->join) {
+    auto joined = co_await join_rows(store, *sample, *truth);
+    if (!joined) co_return std::unexpected(joined.error());
+    plan.ground_truth_rows = std::move(*joined);
+  }
+  plan.run.id = make_id("run_");
+  plan.run.environment = request.environment;
+  plan.run.items = sample->count;
+  plan.run.trials = request.trials;
+  plan.run.evaluators = static_cast<int64_t>(pinned->evaluators.size());
+  plan.run.created_at = now_ms();
+  plan.run.spec = run_spec(plan.run, *pinned, *sample, *truth);
+  plan.run.detail = run_detail(request, *container, *pinned, *sample, *truth);
+  plan.shard_size = request.shard_size.value_or(default_shard_size(plan.run.items));
+  plan.run.shards = (plan.run.items + plan.shard_size - 1) / plan.shard_size;
+  plan.container = container->row;
+  for (const auto& evaluator : pinned->evaluators) plan.evaluators.push_back({evaluator.row, evaluator.version});
+  plan.sources = {{SourceKind::container, container->row}, {sample->kind, sample->row}, {truth->kind, truth->row}};
+  plan.sample_rows = std::move(sample->rows);
+  co_return plan;
+}
+
+}  // namespace assay::api

@@ -1,0 +1,33 @@
+#include "api/routes.hpp"
+
+#include "api/context.hpp"
+
+namespace assay::api {
+namespace {
+
+Task<Answer<Response>> alive(Context&, Request&) { co_return Response("{\"status\":\"ok\"}"); }
+
+Task<Answer<Response>> ready(Context& context, Request&) {
+  const auto reached = co_await context.store.ping();
+  if (!reached) co_return refuse(503, "store_unavailable", reached.error().message);
+  co_return Response("{\"status\":\"ready\"}");
+}
+
+}  // namespace
+
+std::vector<Route> health_routes() {
+  return {
+      {"GET", "/healthz", 0, Body::none, alive},
+      {"GET", "/readyz", 0, Body::none, ready},
+  };
+}
+
+std::vector<Route> all_routes() {
+  std::vector<Route> routes;
+  for (const auto& part : {health_routes(), container_routes(), dataset_routes(), evaluator_routes(), run_routes(),
+                           worker_routes()})
+    routes.insert(routes.end(), part.begin(), part.end());
+  return routes;
+}
+
+}  // namespace assay::api

@@ -1,0 +1,24 @@
+// Every route of this server, resource by resource. What is not in these tables is not served.
+#pragma once
+
+#include <vector>
+
+#include "api/http/route.hpp"
+
+namespace assay::api {
+
+std::vector<Route> health_routes();
+std::vector<Route> container_routes();
+std::vector<Route> dataset_routes();
+std::vector<Route> evaluator_routes();
+std::vector<Route> run_routes();
+std::vector<Route> worker_routes();
+
+std::vector<Route> all_routes();
+
+/// Who may do what: whoever may submit may also read; what cannot be undone needs an admin.
+inline constexpr unsigned kMayRead = kRead | kSubmit | kAdmin;
+inline constexpr unsigned kMayReadRows = kMayRead | kWorker;
+inline constexpr unsigned kMaySubmit = kSubmit | kAdmin;
+
+}  // namespace assay::api

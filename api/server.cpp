@@ -1,0 +1,193 @@
+#include "api/server.hpp"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_future.hpp>
+#include <future>
+#include <thread>
+
+#include "api/context.hpp"
+#include "api/http/listener.hpp"
+#include "api/routes.hpp"
+#include "api/store/sqlite_store.hpp"
+#include "api/upkeep.hpp"
+#include "core/async/scope.hpp"
+#include "core/check.hpp"
+#include "core/id.hpp"
+#include "core/log.hpp"
+
+namespace assay::api {
+namespace {
+
+// A loop is one thread with its own connections: within it nothing runs at once, so connections need no locks. What
+// loops share (the store, the bells, the cache) is safe to share.
+struct Loop {
+  Loop() : work(io.get_executor()), connections(io.get_executor()), upkeep(io.get_executor()) {}
+
+  asio::io_context io{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work;
+  Scope connections, upkeep;
+  IdleSockets idle;
+  std::jthread thread;
+};
+
+/// Lets requests end until `deadline`, then cancels what is left.
+Task<> drain(Loop& loop, Deadline deadline) {
+  for (Socket* socket : loop.idle) socket->cancel();
+  loop.upkeep.cancel();
+  asio::steady_timer timer(loop.io, deadline);
+  timer.async_wait([&loop](const boost::system::error_code& error) {
+    if (!error) loop.connections.cancel();
+  });
+  co_await loop.connections.join();
+  co_await loop.upkeep.join();
+  timer.cancel();
+}
+
+Result<unsigned> parse_scopes(const std::vector<std::string>& names) {
+  unsigned scopes = 0;
+  for (const auto& name : names) {
+    if (name == "admin") scopes |= kAdmin;
+    else if (name == "submit") scopes |= kSubmit;
+    else if (name == "read") scopes |= kRead;
+    else if (name == "worker") scopes |= kWorker;
+    else return fail(ErrorKind::config, "the scope " + name + " is not one of admin, submit, read, worker");
+  }
+  if (scopes == 0) return fail(ErrorKind::config, "a key needs at least one scope: admin, submit, read, worker");
+  return scopes;
+}
+
+/// Runs on any loop; the caller is another thread and waits.
+Result<std::string> make_key(asio::io_context& io, Store& store, const std::string& project, const std::string& name,
+                             const std::vector<std::string>& scopes) {
+  ASSAY_TRY(const unsigned mask, parse_scopes(scopes));
+  std::string key = make_id("ak_");
+  auto made = asio::co_spawn(io, store.create_key(project, name, mask, sha256_hex(key)), asio::use_future);
+  if (made.wait_for(std::chrono::seconds(30)) != std::future_status::ready)
+    return fail(ErrorKind::internal, "the store did not answer within 30 s");
+  if (const auto answer = made.get(); !answer) return fail(ErrorKind::internal, answer.error().message);
+  return key;
+}
+
+SqliteOptions store_options(const Server::Options& options) {
+  SqliteOptions store;
+  store.path = options.store_path;
+  store.leases.ttl = options.lease_ttl;
+  store.leases.accept_within = options.accept_within;
+  store.leases.retry_base = options.retry_base;
+  return store;
+}
+
+}  // namespace
+
+struct Server::Impl {
+  Options options;
+  std::unique_ptr<Store> store;
+  std::unique_ptr<Context> context;
+  std::vector<Route> routes = all_routes();
+  std::vector<std::unique_ptr<Loop>> loops;
+  std::unique_ptr<Listener> listener;
+  std::string address;
+  std::atomic<size_t> connections = 0;
+  size_t turn = 0;  // whose connection is next; used on the first loop only
+  bool stopped = false;
+
+  Result<void> start();
+  Task<> accept();
+  Task<> serve(Loop& loop, Socket socket);
+  void take(Loop& loop, Socket socket);
+};
+
+Result<void> Server::Impl::start() {
+  ASSAY_TRY(store, open_sqlite_store(store_options(options)));
+  context = std::make_unique<Context>(options, *store);
+  for (size_t i = 0; i < std::max<size_t>(1, options.threads); ++i) loops.push_back(std::make_unique<Loop>());
+  ASSAY_TRY(listener, listen_on(loops.front()->io.get_executor(), options.listen));
+  address = listener->address();
+  Loop& first = *loops.front();
+  first.upkeep.spawn("accept", accept());
+  first.upkeep.spawn("finish runs", finish_runs(*context));
+  first.upkeep.spawn("keep tidy", keep_tidy(*context));
+  for (auto& loop : loops) loop->thread = std::jthread([&io = loop->io] { io.run(); });
+  return {};
+}
+
+Task<> Server::Impl::accept() {
+  // A connection stays on the loop that it was accepted for: the two calls alternate.
+  auto next = [this]() -> asio::any_io_executor { return loops[++turn % loops.size()]->io.get_executor(); };
+  auto give = [this](Socket socket) { take(*loops[turn % loops.size()], std::move(socket)); };
+  co_await listener->accept(std::move(next), std::move(give));
+}
+
+void Server::Impl::take(Loop& loop, Socket socket) {
+  if (connections.fetch_add(1) >= options.limits.connections) {
+    connections.fetch_sub(1);
+    log::warn("a connection was refused: there are as many as the limit allows");
+    return;
+  }
+  asio::post(loop.io, [this, &loop, held = std::move(socket)]() mutable {
+    loop.connections.spawn("connection", serve(loop, std::move(held)));
+  });
+}
+
+Task<> Server::Impl::serve(Loop& loop, Socket socket) {
+  co_await serve_connection(*context, routes, loop.idle, std::move(socket));
+  connections.fetch_sub(1);
+}
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Server::~Server() { stop(); }
+
+Result<std::unique_ptr<Server>> Server::start(Options options) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = std::move(options);
+  ASSAY_OK(impl->start());
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+const std::string& Server::address() const { return impl_->address; }
+
+Result<std::string> Server::create_key(const std::string& project, const std::string& name,
+                                       const std::vector<std::string>& scopes) {
+  return make_key(impl_->loops.front()->io, *impl_->store, project, name, scopes);
+}
+
+void Server::stop() {
+  if (std::exchange(impl_->stopped, true)) return;
+  impl_->context->stopping = true;
+  const Deadline deadline = Clock::now() + impl_->options.timeouts.stop;
+  // The listener's own thread closes it; only then can no connection come any more.
+  std::promise<void> closed;
+  asio::post(impl_->loops.front()->io, [this, &closed] {
+    impl_->listener->close();
+    closed.set_value();
+  });
+  closed.get_future().wait();
+  impl_->context->work.ring();
+  impl_->context->complete.ring();
+  std::vector<std::future<void>> drained;
+  for (auto& loop : impl_->loops) drained.push_back(asio::co_spawn(loop->io, drain(*loop, deadline), asio::use_future));
+  for (auto& done : drained) done.wait();
+  for (auto& loop : impl_->loops) {
+    loop->work.reset();
+    if (loop->thread.joinable()) loop->thread.join();
+  }
+  impl_->listener.reset();
+  impl_->store.reset();
+}
+
+Result<std::string> create_key(const std::string& store_path, const std::string& project, const std::string& name,
+                               const std::vector<std::string>& scopes) {
+  SqliteOptions options;
+  options.path = store_path;
+  ASSAY_TRY(const auto store, open_sqlite_store(std::move(options)));
+  asio::io_context io(1);
+  auto work = asio::make_work_guard(io);
+  const std::jthread thread([&io] { io.run(); });
+  auto key = make_key(io, *store, project, name, scopes);
+  work.reset();
+  return key;
+}
+
+}  // namespace assay::api

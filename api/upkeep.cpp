@@ -1,0 +1,50 @@
+#include "api/upkeep.hpp"
+
+#include "api/metrics.hpp"
+#include "core/log.hpp"
+
+namespace assay::api {
+namespace {
+
+Task<bool> finish_run(Context& context, Run run) {
+  auto metrics = co_await compute_metrics(context.store, run);
+  if (!metrics) {
+    log::warn("metrics could not be computed yet", {{"run", run.id}, {"error", metrics.error().message}});
+    co_return false;
+  }
+  const auto finished = co_await context.store.finish_run(run.row, std::move(*metrics));
+  context.metrics.forget(run.row);
+  if (finished && *finished) log::info("run completed", {{"run", run.id}, {"outcomes", std::to_string(run.outcomes)}});
+  co_return finished.has_value();
+}
+
+}  // namespace
+
+Task<> finish_runs(Context& context) {
+  constexpr auto kRetry = std::chrono::seconds(1);
+  constexpr auto kLook = std::chrono::minutes(1);  // the bell tells; this only bounds the harm if it ever did not
+  while (!context.stopping) {
+    const auto seen = context.complete.count();
+    const auto runs = co_await context.store.finalizing_runs();
+    bool all = runs.has_value();
+    if (runs)
+      for (const auto& run : *runs) {
+        const bool finished = co_await finish_run(context, run);
+        all = all && finished;
+      }
+    if (all && !runs->empty()) continue;  // there may be more
+    const Deadline again = all ? Clock::now() + kLook : Clock::now() + kRetry;
+    co_await context.complete.wait(seen, again);
+  }
+}
+
+Task<> keep_tidy(Context& context) {
+  for (;;) {
+    const bool slept = co_await sleep_until(Clock::now() + context.options.tick);
+    if (!slept || context.stopping) co_return;
+    const auto freed = co_await context.store.tick();
+    if (freed && *freed > 0) context.work.ring();
+  }
+}
+
+}  // namespace assay::api

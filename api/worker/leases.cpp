@@ -1,0 +1,188 @@
+// Workers and their leases: register, claim, heartbeat, release, fail; and what a run is.
+#include <nlohmann/json.hpp>
+
+#include "api/context.hpp"
+#include "api/routes.hpp"
+#include "api/worker/outcomes.hpp"
+#include "api/worker/worker_json.hpp"
+
+namespace assay::api {
+namespace {
+
+constexpr int64_t kProtocol = 1;
+constexpr int64_t kLongestWait = 25'000;  // under the 30 s that proxies usually grant
+constexpr int64_t kMostLeases = 1024;
+
+Task<Answer<Response>> register_worker(Context& context, Request& request) {
+  const auto json = parse_json(request.body);
+  if (!json) co_return refuse(400, "invalid_json", json.error().message);
+  Fields body(*json);
+  WorkerHello hello;
+  hello.name = body.text("name", kLabelLength);
+  hello.boot_id = body.text("boot_id", kLabelLength);
+  hello.version = body.maybe_text("version", kLabelLength).value_or("");
+  hello.sandbox = body.text("sandbox", kLabelLength);
+  hello.slots = body.maybe_integer("slots", 1, 100'000).value_or(1);
+  hello.environments = body.maybe_texts("environments", 256);
+  if (hello.environments.empty()) hello.environments = {"main"};
+  const auto protocol = body.integer("protocol", 0, INT32_MAX);
+  ASSAY_CO_OK(body.done());
+  if (protocol != kProtocol)
+    co_return refuse(422, "unsupported_protocol",
+                     "this server speaks protocol " + std::to_string(kProtocol) + ", the worker " +
+                         std::to_string(protocol) + ": use the same version of assay for both",
+                     "protocol");
+  const auto worker = co_await context.store.register_worker(request.principal.project, hello);
+  if (!worker) co_return std::unexpected(worker.error());
+  context.work.ring();  // the leases of an earlier boot are free now
+  Response response;
+  {
+    JsonObject object(response.body);
+    object.text("worker_id", *worker);
+    object.number("protocol", kProtocol);
+    object.text("incarnation", context.store.incarnation());
+    object.number("lease_ttl_ms", context.options.lease_ttl.count());
+    object.number("heartbeat_ms", context.options.heartbeat.count());
+    object.number("claim_wait_ms", context.options.claim_wait.count());
+  }
+  co_return response;
+}
+
+Response leases_response(const Context& context, const std::vector<Lease>& leases) {
+  Response response;
+  {
+    JsonObject object(response.body);
+    append_json_array(object.key("leases"), leases, [&context](std::string& out, const Lease& lease) {
+      append_lease(out, lease, context.options.lease_ttl);
+    });
+  }
+  return response;
+}
+
+Task<Answer<Response>> claim(Context& context, Request& request) {
+  const auto json = parse_json(request.body);
+  if (!json) co_return refuse(400, "invalid_json", json.error().message);
+  Fields body(*json);
+  ClaimRequest wanted;
+  wanted.worker = read_worker(body, request.principal.project);
+  wanted.claim_id = body.text("claim_id", kLabelLength);
+  wanted.max = body.maybe_integer("max", 1, kMostLeases).value_or(1);
+  const auto wait = body.maybe_integer("wait_ms", 0, INT32_MAX).value_or(0);
+  ASSAY_CO_OK(body.done());
+  const Deadline deadline = Clock::now() + std::chrono::milliseconds(std::min(wait, kLongestWait));
+  for (;;) {
+    const auto seen = context.work.count();
+    const auto leases = co_await context.store.claim(wanted);
+    if (!leases) co_return std::unexpected(leases.error());
+    if (!leases->empty()) co_return leases_response(context, *leases);
+    if (context.stopping || Clock::now() >= deadline) break;
+    co_await context.work.wait(seen, deadline);
+    // Leases that nobody hears of would lie idle until they expire.
+    if (request.peer_gone()) break;
+  }
+  Response nothing;
+  nothing.status = 204;
+  co_return nothing;
+}
+
+std::vector<LeaseRef> read_leases(Fields& body) {
+  std::vector<LeaseRef> leases;
+  const Json* list = body.array("leases", kMostLeases);
+  for (size_t i = 0; list != nullptr && i < list->size(); ++i) {
+    Fields fields((*list)[i], "leases[" + std::to_string(i) + ']');
+    LeaseRef lease;
+    lease.run = fields.text("run", kLabelLength);
+    lease.shard = fields.integer("shard", 0, INT64_MAX);
+    lease.epoch = fields.integer("epoch", 0, INT64_MAX);
+    lease.token = fields.text("token", kLabelLength);
+    body.absorb(fields);
+    leases.push_back(std::move(lease));
+  }
+  return leases;
+}
+
+Task<Answer<Response>> heartbeat(Context& context, Request& request) {
+  const auto json = parse_json(request.body);
+  if (!json) co_return refuse(400, "invalid_json", json.error().message);
+  Fields body(*json);
+  const auto worker = read_worker(body, request.principal.project);
+  body.word("state", {"run", "drain"}, "run");
+  auto leases = read_leases(body);
+  ASSAY_CO_OK(body.done());
+  const auto answer = co_await context.store.heartbeat(worker, leases);
+  if (!answer) co_return std::unexpected(answer.error());
+  const auto ttl = context.options.lease_ttl;
+  Response response;
+  {
+    JsonObject object(response.body);
+    size_t i = 0;
+    append_json_array(object.key("leases"), leases, [&](std::string& out, const LeaseRef& lease) {
+      const auto verdict = answer->verdicts[i++];
+      JsonObject told(out);
+      told.text("run", lease.run);
+      told.number("shard", lease.shard);
+      told.number("epoch", lease.epoch);
+      told.text("verdict", to_string(verdict));
+      told.number("ttl_ms", verdict == LeaseVerdict::ok ? ttl.count() : 0);
+    });
+    append_json_array(object.key("unknown"), answer->unknown,
+                      [ttl](std::string& out, const Lease& lease) { append_lease(out, lease, ttl); });
+    object.number("heartbeat_ms", context.options.heartbeat.count());
+    object.text("incarnation", context.store.incarnation());
+  }
+  co_return response;
+}
+
+Task<Answer<Response>> release(Context& context, Request& request) {
+  const auto json = parse_json(request.body);
+  if (!json) co_return refuse(400, "invalid_json", json.error().message);
+  Fields body(*json);
+  const auto worker = read_worker(body, request.principal.project);
+  const auto lease = read_lease(body, request);
+  body.maybe_text("reason", kLabelLength);
+  ASSAY_CO_OK(body.done());
+  if (!lease) co_return std::unexpected(lease.error());
+  const auto released = co_await context.store.release(worker, *lease);
+  if (!released) co_return std::unexpected(released.error());
+  context.work.ring();
+  co_return Response("{\"verdict\":\"released\"}");
+}
+
+Task<Answer<Response>> fail_shard(Context& context, Request& request) {
+  const auto json = parse_json(request.body);
+  if (!json) co_return refuse(400, "invalid_json", json.error().message);
+  Fields body(*json);
+  const auto worker = read_worker(body, request.principal.project);
+  const auto lease = read_lease(body, request);
+  ShardFailure failure;
+  failure.kind = error_kind_from(body.text("kind", kLabelLength));
+  failure.message = body.maybe_text("message", size_t{64} << 10).value_or("");
+  ASSAY_CO_OK(body.done());
+  if (!lease) co_return std::unexpected(lease.error());
+  const auto failed = co_await context.store.fail_shard(worker, *lease, std::move(failure));
+  if (!failed) co_return std::unexpected(failed.error());
+  co_return Response("{\"verdict\":\"failed\"}");
+}
+
+Task<Answer<Response>> run_spec(Context& context, Request& request) {
+  auto run = co_await context.store.run(request.principal.project, request.parameters[0]);
+  if (!run) co_return std::unexpected(run.error());
+  co_return Response(std::move(run->spec));
+}
+
+}  // namespace
+
+std::vector<Route> worker_routes() {
+  return {
+      {"POST", "/workers", kWorker, Body::json, register_worker},
+      {"POST", "/claims", kWorker, Body::json, claim},
+      {"POST", "/heartbeat", kWorker, Body::json, heartbeat},
+      {"GET", "/worker/runs/{}", kWorker, Body::none, run_spec},
+      {"POST", "/runs/{}/shards/{}/outcomes", kWorker, Body::json, append_outcomes},
+      {"POST", "/runs/{}/shards/{}/complete", kWorker, Body::json, complete_shard},
+      {"POST", "/runs/{}/shards/{}/release", kWorker, Body::json, release},
+      {"POST", "/runs/{}/shards/{}/fail", kWorker, Body::json, fail_shard},
+  };
+}
+
+}  // namespace assay::api

@@ -1,0 +1,74 @@
+#include "api/worker/outcomes.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "api/fields.hpp"
+#include "api/worker/worker_json.hpp"
+#include "core/id.hpp"
+
+namespace assay::api {
+namespace {
+
+constexpr size_t kMostOutcomes = 2000;
+
+}  // namespace
+
+Answer<OutcomeBatch> batch_from(const Json& outcomes) {
+  OutcomeBatch batch;
+  batch.rows.reserve(outcomes.size());
+  for (size_t i = 0; i < outcomes.size(); ++i) {
+    const auto row = outcome_from_json(outcomes[i]);
+    const std::string param = "outcomes[" + std::to_string(i) + ']';
+    if (!row) return invalid(param, param + ": " + row.error().message);
+    batch.add(*row);
+  }
+  return batch;
+}
+
+Task<Answer<Response>> append_outcomes(Context& context, Request& request) {
+  const auto json = parse_json(request.body);
+  if (!json) co_return refuse(400, "invalid_json", json.error().message);
+  Fields body(*json);
+  const auto worker = read_worker(body, request.principal.project);
+  const auto lease = read_lease(body, request);
+  const auto number = body.integer("batch", 0, INT64_MAX);
+  const Json* outcomes = body.array("outcomes", SIZE_MAX);
+  ASSAY_CO_OK(body.done());
+  if (!lease) co_return std::unexpected(lease.error());
+  if (outcomes->size() > kMostOutcomes)
+    co_return refuse(413, "batch_too_large", "at most " + std::to_string(kMostOutcomes) + " outcomes a call", "outcomes");
+  auto batch = batch_from(*outcomes);
+  if (!batch) co_return std::unexpected(batch.error());
+  const auto stored = co_await context.store.append(worker, *lease, std::move(*batch));
+  if (!stored) co_return std::unexpected(stored.error());
+  Response response;
+  {
+    JsonObject object(response.body);
+    object.text("run", lease->run);
+    object.number("shard", lease->shard);
+    object.number("epoch", lease->epoch);
+    object.number("batch", number);
+    object.number("crc32c", crc32c(request.body));
+    object.number("inserted", stored->inserted);
+    object.number("duplicate", stored->duplicate);
+    object.text("verdict", stored->held ? "ok" : "lost");
+    object.number("ttl_ms", stored->held ? context.options.lease_ttl.count() : 0);
+  }
+  co_return response;
+}
+
+Task<Answer<Response>> complete_shard(Context& context, Request& request) {
+  const auto json = parse_json(request.body);
+  if (!json) co_return refuse(400, "invalid_json", json.error().message);
+  Fields body(*json);
+  const auto worker = read_worker(body, request.principal.project);
+  const auto lease = read_lease(body, request);
+  ASSAY_CO_OK(body.done());
+  if (!lease) co_return std::unexpected(lease.error());
+  const auto completed = co_await context.store.complete(worker, *lease);
+  if (!completed) co_return std::unexpected(completed.error());
+  if (completed->last) context.complete.ring();
+  co_return Response("{\"verdict\":\"done\"}");
+}
+
+}  // namespace assay::api

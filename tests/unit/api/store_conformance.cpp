@@ -1,0 +1,382 @@
+// What every store must do, whatever is behind it. A new one adds a line to `factories`.
+#include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_future.hpp>
+#include <catch2/catch.hpp>
+#include <thread>
+
+#include "api/store/sqlite_store.hpp"
+#include "core/id.hpp"
+
+namespace assay::api::test {
+namespace {
+
+using Factory = Result<std::unique_ptr<Store>> (*)(std::function<int64_t()> clock);
+
+Result<std::unique_ptr<Store>> sqlite(std::function<int64_t()> clock) {
+  SqliteOptions options;
+  options.clock = std::move(clock);
+  return open_sqlite_store(std::move(options));
+}
+
+const std::vector<std::pair<const char*, Factory>> factories = {{"sqlite", sqlite}};
+
+OutcomeBatch scores(int64_t from, int64_t to, double score, int evaluator = 0) {
+  OutcomeBatch batch;
+  for (int64_t item = from; item < to; ++item) batch.add({{item, 0, evaluator, 0}, Outcome::scored(score)});
+  return batch;
+}
+
+/// A store with one project, one container, one dataset row and one evaluator, under a clock that stands still.
+class Fixture {
+ public:
+  explicit Fixture(Factory factory) : thread_([this] { io_.run(); }) {
+    auto opened = factory([this] { return now_ms_.load(); });
+    if (!opened) FAIL(opened.error().message);
+    store_ = std::move(*opened);
+    REQUIRE(wait(store_->create_key("one", "k", kSubmit, "hash-one")));
+    REQUIRE(wait(store_->create_key("two", "k", kSubmit, "hash-two")));
+    project_ = (*wait(store_->principal("hash-one")))->project;
+    other_ = (*wait(store_->principal("hash-two")))->project;
+    Container container;
+    container.id = make_id("ctr_");
+    container.label = "app";
+    REQUIRE(wait(store_->create_container(project_, container, std::nullopt)));
+    Evaluator evaluator;
+    evaluator.id = make_id("eval_");
+    evaluator.name = "exact";
+    evaluator.spec = "{}";
+    REQUIRE(wait(store_->create_evaluator(project_, evaluator, std::nullopt)));
+  }
+  ~Fixture() {
+    store_.reset();
+    work_.reset();
+  }
+
+  template <class T>
+  T wait(Task<T> task) {
+    return asio::co_spawn(io_, std::move(task), asio::use_future).get();
+  }
+  Store& store() { return *store_; }
+  int64_t project() const { return project_; }
+  int64_t other() const { return other_; }
+  void advance(std::chrono::milliseconds time) { now_ms_ += time.count(); }
+
+  std::string create_run(int64_t items, int64_t shard_size, int64_t evaluators = 1) {
+    NewRun plan;
+    plan.run.id = make_id("run_");
+    plan.run.items = items;
+    plan.run.evaluators = evaluators;
+    plan.run.shards = (items + shard_size - 1) / shard_size;
+    plan.run.spec = plan.run.detail = "{}";
+    plan.shard_size = shard_size;
+    plan.container = wait(store_->container(project_, "app"))->row;
+    plan.evaluators = {{wait(store_->evaluator(project_, "exact"))->row, 1}};
+    plan.sources = {{SourceKind::container, plan.container}};
+    const auto created = wait(store_->create_run(project_, plan, std::nullopt));
+    if (!created) FAIL(created.error().message);
+    return plan.run.id;
+  }
+  WorkerRef add_worker(const std::string& name, const std::string& boot) {
+    const auto id = wait(store_->register_worker(project_, {name, boot, "v", "full", {"main"}, 4}));
+    if (!id) FAIL(id.error().message);
+    return {project_, *id, boot};
+  }
+  std::vector<Lease> claim(const WorkerRef& worker, int64_t max = 1, const std::string& claim_id = "") {
+    const auto leases = wait(store_->claim({worker, claim_id.empty() ? make_id("") : claim_id, max}));
+    if (!leases) FAIL(leases.error().message);
+    return *leases;
+  }
+  void accept(const WorkerRef& worker, const Lease& lease) {
+    REQUIRE(wait(store_->heartbeat(worker, {lease.ref}))->verdicts[0] == LeaseVerdict::ok);
+  }
+  std::string code(const auto& answer) { return answer ? "" : answer.error().code; }
+  Run run(const std::string& id) { return *wait(store_->run(project_, id)); }
+
+ private:
+  asio::io_context io_{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work_ = asio::make_work_guard(io_);
+  std::jthread thread_;
+  std::atomic<int64_t> now_ms_ = 1'000'000;
+  std::unique_ptr<Store> store_;
+  int64_t project_ = 0, other_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("Store: an outcome counts once, whoever delivers it", "[api][store]") {
+  const auto& [name, factory] = GENERATE(from_range(factories));
+  Fixture f(factory);
+  const auto run = f.create_run(10, 10);
+  const auto one = f.add_worker("one", "b"), two = f.add_worker("two", "b");
+  const auto lease = f.claim(one)[0];
+  const auto first = f.wait(f.store().append(one, lease.ref, scores(0, 6, 1)));
+  CHECK(first->inserted == 6);
+  CHECK(first->held);
+  // I1, I2: from another worker, without the lease, overlapping.
+  LeaseRef forged = lease.ref;
+  forged.token = "wrong";
+  const auto second = f.wait(f.store().append(two, forged, scores(4, 8, 0)));
+  CHECK(second->inserted == 2);
+  CHECK(second->duplicate == 2);
+  CHECK_FALSE(second->held);
+  CHECK(f.run(run).outcomes == 8);
+  std::vector<double> seen;
+  REQUIRE(f.wait(f.store().scan_scores(f.run(run).row, [&](const ScoreRow& row) { seen.push_back(row.score); })));
+  CHECK(seen == std::vector<double>{1, 1, 1, 1, 1, 1, 0, 0});
+}
+
+TEST_CASE("Store: a shard is done only when every outcome is there", "[api][store]") {
+  const auto& [name, factory] = GENERATE(from_range(factories));
+  Fixture f(factory);
+  const auto run = f.create_run(5, 5);
+  const auto worker = f.add_worker("one", "b");
+  const auto lease = f.claim(worker)[0];
+  REQUIRE(f.wait(f.store().append(worker, lease.ref, scores(1, 3, 1))));
+  const auto early = f.wait(f.store().complete(worker, lease.ref));
+  CHECK(f.code(early) == "incomplete");
+  CHECK(early.error().extra == "\"missing\":[[0,1],[3,5]]");
+  REQUIRE(f.wait(f.store().append(worker, lease.ref, scores(0, 5, 1))));
+  CHECK(f.wait(f.store().complete(worker, lease.ref))->last);
+  CHECK(f.run(run).status == RunStatus::finalizing);
+  // A repeat after a lost answer is told the same, and is not the last one again.
+  CHECK_FALSE(f.wait(f.store().complete(worker, lease.ref))->last);
+  // I10, I7.
+  CHECK(*f.wait(f.store().finish_run(f.run(run).row, "[]")));
+  CHECK_FALSE(*f.wait(f.store().finish_run(f.run(run).row, "[1]")));
+  CHECK(f.run(run).metrics == "[]");
+  CHECK(f.code(f.wait(f.store().cancel_run(f.project(), run))) == "run_finished");
+  CHECK(f.code(f.wait(f.store().append(worker, lease.ref, scores(0, 1, 1)))) == "run_finished");
+}
+
+TEST_CASE("Store: an identity outside the shard is refused, and nothing of its batch kept", "[api][store]") {
+  const auto& [name, factory] = GENERATE(from_range(factories));
+  Fixture f(factory);
+  const auto run = f.create_run(10, 5);
+  const auto worker = f.add_worker("one", "b");
+  const auto lease = f.claim(worker)[0];
+  const auto wrong = f.wait(f.store().append(worker, lease.ref, scores(3, 6, 1)));
+  CHECK(f.code(wrong) == "invalid_value");
+  CHECK(wrong.error().param == "outcomes[2]");
+  CHECK(f.code(f.wait(f.store().append(worker, lease.ref, scores(0, 1, 1, 1)))) == "invalid_value");
+  CHECK(f.run(run).outcomes == 0);
+}
+
+TEST_CASE("Store: control needs the current lease, data does not", "[api][store]") {
+  const auto& [name, factory] = GENERATE(from_range(factories));
+  Fixture f(factory);
+  const auto run = f.create_run(4, 4);
+  const auto zombie = f.add_worker("zombie", "b"), heir = f.add_worker("heir", "b");
+  const auto old = f.claim(zombie)[0];
+  f.accept(zombie, old);
+  f.advance(std::chrono::seconds(31));
+  const auto fresh = f.claim(heir)[0];
+  CHECK(fresh.ref.epoch > old.ref.epoch);  // I9
+  CHECK(fresh.ref.token != old.ref.token);
+  CHECK(fresh.attempt == 2);
+  CHECK(f.wait(f.store().append(zombie, old.ref, scores(0, 4, 1)))->inserted == 4);
+  CHECK(f.code(f.wait(f.store().complete(zombie, old.ref))) == "lost");
+  CHECK(f.code(f.wait(f.store().release(zombie, old.ref))) == "lost");
+  CHECK(f.code(f.wait(f.store().fail_shard(zombie, old.ref, {ErrorKind::config, "no"}))) == "lost");
+  CHECK(f.wait(f.store().heartbeat(zombie, {old.ref}))->verdicts[0] == LeaseVerdict::lost);
+  CHECK(f.wait(f.store().append(heir, fresh.ref, scores(0, 4, 0)))->duplicate == 4);
+  CHECK(f.wait(f.store().complete(heir, fresh.ref))->last);
+}
+
+TEST_CASE("Store: what is stored already is told to the next that leases the shard", "[api][store]") {
+  const auto& [name, factory] = GENERATE(from_range(factories));
+  Fixture f(factory);
+  f.create_run(6, 6, 2);
+  const auto worker = f.add_worker("one", "b");
+  auto lease = f.claim(worker)[0];
+  OutcomeBatch batch = scores(1, 3, 1, 0);
+  batch.add({{2, 0, 1, 0}, Outcome::errored(ErrorKind::timeout, "slow")});
+  REQUIRE(f.wait(f.store().append(worker, lease.ref, std::move(batch))));
+  REQUIRE(f.wait(f.store().release(worker, lease.ref)));
+  lease = f.claim(worker)[0];
+  CHECK(lease.attempt == 1);  // a release counts none
+  CHECK(lease.done == std::vector<Range>{{2, 3}, {4, 6}});
+}
+
+TEST_CASE("Store: an offer that is not accepted goes back without an attempt", "[api][store]") {
+  const auto& [name, factory] = GENERATE(from_range(factories));
+  Fixture f(factory);
+  f.create_run(4, 4);
+  const auto worker = f.add_worker("one", "b");
+  const auto lease = f.claim(worker, 1, "claim-1")[0];
+  SECTION("the same claim gets the same leases") {
+    const auto again = f.claim(worker, 4, "claim-1");
+    REQUIRE(again.size() == 1);
+    CHECK(again[0].ref.token == lease.ref.token);
+    CHECK(f.claim(worker).empty());
+  }
+  SECTION("a heartbeat tells of leases that it did not list") {
+    const auto answer = f.wait(f.store().heartbeat(worker, {}));
+    REQUIRE(answer->unknown.size() == 1);
+    CHECK(answer->unknown[0].ref.token == lease.ref.token);
+  }
+  SECTION("after a while it is offered again") {
+    f.advance(std::chrono::seconds(31));
+    CHECK(*f.wait(f.store().tick()) == 1);
+    CHECK(f.claim(worker)[0].attempt == 1);
+  }
+}
+
+TEST_CASE("Store: another boot of a worker ends the leases of the first", "[api][store]") {
+  const auto& [name, factory] = GENERATE(from_range(factories));
+  Fixture f(factory);
+  f.create_run(4, 4);
+  const auto old = f.add_worker("one", "boot-1");
+  const auto lease = f.claim(old)[0];
+  const auto fresh = f.add_worker("one", "boot-2");
+  CHECK(fresh.worker_id == old.worker_id);
+  CHECK(f.claim(fresh).size() == 1);
+  CHECK(f.code(f.wait(f.store().heartbeat(old, {lease.ref}))) == "superseded");
+  CHECK(f.code(f.wait(f.store().append(old, lease.ref, scores(0, 1, 1)))) == "superseded");
+  CHECK(f.code(f.wait(f.store().register_worker(f.project(), {"one", "boot-1", "v", "full", {"main"}, 1}))) == "superseded");
+  CHECK(f.code(f.wait(f.store().heartbeat({f.project(), "wrk_nobody", "b"}, {}))) == "unknown_worker");
+}
+
+TEST_CASE("Store: failures that may pass are retried, three without progress end the run", "[api][store]") {
+  const auto& [name, factory] = GENERATE(from_range(factories));
+  Fixture f(factory);
+  const auto run = f.create_run(4, 4);
+  const auto worker = f.add_worker("one", "b");
+  SECTION("a failure that stays ends it at once") {
+    const auto lease = f.claim(worker)[0];
+    REQUIRE(f.wait(f.store().fail_shard(worker, lease.ref, {ErrorKind::config, "no such column"})));
+    CHECK(f.run(run).status == RunStatus::error);
+    CHECK(f.run(run).error == "config: no such column");
+    CHECK(f.wait(f.store().heartbeat(worker, {lease.ref}))->verdicts[0] == LeaseVerdict::cancel);
+  }
+  SECTION("one new outcome starts the count again") {
+    for (int round = 0; round < 5; ++round) {
+      f.advance(std::chrono::seconds(61));
+      const auto lease = f.claim(worker)[0];
+      CHECK(lease.attempt == round + 1);
+      if (round == 1) REQUIRE(f.wait(f.store().append(worker, lease.ref, scores(0, 1, 1)))->inserted == 1);
+      REQUIRE(f.wait(f.store().fail_shard(worker, lease.ref, {ErrorKind::transport, "gone"})));
+      CHECK(f.claim(worker).empty());  // it waits first
+      CHECK((f.run(run).status == RunStatus::error) == (round == 3));
+      if (round == 3) break;
+    }
+  }
+}
+
+TEST_CASE("Store: a small run does not wait behind a large one", "[api][store]") {
+  const auto& [name, factory] = GENERATE(from_range(factories));
+  Fixture f(factory);
+  const auto large = f.create_run(1000, 1);
+  const auto worker = f.add_worker("one", "b");
+  CHECK(f.claim(worker, 10).size() == 10);
+  const auto small = f.create_run(2, 1);
+  const auto leases = f.claim(worker, 4);
+  CHECK(std::ranges::count_if(leases, [&](const Lease& lease) { return lease.ref.run == small; }) == 2);
+}
+
+TEST_CASE("Store: cancelling ends every lease", "[api][store]") {
+  const auto& [name, factory] = GENERATE(from_range(factories));
+  Fixture f(factory);
+  const auto run = f.create_run(4, 2);
+  const auto worker = f.add_worker("one", "b");
+  const auto lease = f.claim(worker)[0];
+  REQUIRE(f.wait(f.store().cancel_run(f.project(), run)));
+  CHECK(f.wait(f.store().heartbeat(worker, {lease.ref}))->verdicts[0] == LeaseVerdict::cancel);
+  CHECK(f.code(f.wait(f.store().append(worker, lease.ref, scores(0, 1, 1)))) == "run_finished");
+  CHECK(f.code(f.wait(f.store().complete(worker, lease.ref))) == "lost");
+  CHECK(f.claim(worker).empty());
+}
+
+TEST_CASE("Store: rows chosen by the planner come with the lease", "[api][store]") {
+  const auto& [name, factory] = GENERATE(from_range(factories));
+  Fixture f(factory);
+  NewRun plan;
+  plan.run.id = make_id("run_");
+  plan.run.items = 5;
+  plan.run.shards = 2;
+  plan.run.spec = plan.run.detail = "{}";
+  plan.shard_size = 3;
+  plan.container = f.wait(f.store().container(f.project(), "app"))->row;
+  plan.sample_rows = {7, 3, 1'000'000'000'000, 0, 2};
+  REQUIRE(f.wait(f.store().create_run(f.project(), plan, std::nullopt)));
+  const auto worker = f.add_worker("one", "b");
+  const auto leases = f.claim(worker, 2);
+  CHECK(leases[0].sample_rows == std::vector<int64_t>{7, 3, 1'000'000'000'000});
+  CHECK(leases[1].sample_rows == std::vector<int64_t>{0, 2});
+  CHECK_FALSE(leases[0].ground_truth_rows);
+}
+
+TEST_CASE("Store: a project does not see another's things", "[api][store]") {
+  const auto& [name, factory] = GENERATE(from_range(factories));
+  Fixture f(factory);
+  const auto run = f.create_run(4, 4);
+  CHECK(f.code(f.wait(f.store().run(f.other(), run))) == "run_not_found");
+  CHECK(f.code(f.wait(f.store().cancel_run(f.other(), run))) == "run_not_found");
+  CHECK(f.code(f.wait(f.store().container(f.other(), "app"))) == "container_not_found");
+  CHECK(f.code(f.wait(f.store().evaluator(f.other(), "exact"))) == "evaluator_not_found");
+  CHECK(f.wait(f.store().runs(f.other(), {}, {}))->total == 0);
+  const auto stranger = f.wait(f.store().register_worker(f.other(), {"w", "b", "v", "full", {"main"}, 1}));
+  const WorkerRef worker{f.other(), *stranger, "b"};
+  CHECK(f.claim(worker).empty());
+  CHECK(f.code(f.wait(f.store().append(worker, {run, 0, 1, "t"}, scores(0, 1, 1)))) == "run_not_found");
+}
+
+TEST_CASE("Store: an upload is invisible until it is finished", "[api][store]") {
+  const auto& [name, factory] = GENERATE(from_range(factories));
+  Fixture f(factory);
+  auto& store = f.store();
+  const auto upload = f.wait(store.begin_upload(f.project(), "d"));
+  REQUIRE(f.wait(store.append_rows(*upload, 0, 2, "{\"a\":1}\n{\"a\":2}\n")));
+  REQUIRE(f.wait(store.append_rows(*upload, 2, 1, "{\"a\":3}\n")));
+  CHECK(f.code(f.wait(store.dataset(f.project(), "d"))) == "dataset_not_found");
+  Dataset dataset;
+  dataset.id = make_id("ds_");
+  dataset.name = "d";
+  dataset.rows = 3;
+  REQUIRE(f.wait(store.finish_upload(f.project(), *upload, dataset, Receipt{"key", "hash", "answer"})));
+  const auto stored = f.wait(store.dataset(f.project(), dataset.id));
+  CHECK(f.wait(store.dataset_lines(stored->row, {{2, 3}, {0, 1}}, 1000))->text == "{\"a\":3}\n{\"a\":1}\n");
+  CHECK(f.wait(store.dataset_lines(stored->row, {{0, 3}}, 1))->rows == 2);  // at least a piece, though it is larger
+  CHECK((*f.wait(store.receipt(f.project(), "key")))->response == "answer");
+  CHECK_FALSE((*f.wait(store.receipt(f.other(), "key"))).has_value());
+
+  const auto second = f.wait(store.begin_upload(f.project(), "d"));
+  dataset.id = make_id("ds_");
+  CHECK(f.code(f.wait(store.finish_upload(f.project(), *second, dataset, std::nullopt))) == "label_conflict");
+  const Receipt used{"key", "other", "x"};
+  CHECK(f.code(f.wait(store.finish_upload(f.project(), *second, dataset, used))) == "idempotency_key_in_use");
+  REQUIRE(f.wait(store.abort_upload(*second)));
+}
+
+TEST_CASE("Store: many threads complete a run exactly once", "[api][store]") {
+  const auto& [name, factory] = GENERATE(from_range(factories));
+  Fixture f(factory);
+  const auto run = f.create_run(64, 1);
+  std::atomic<int> last = 0, wrong = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&, t] {
+        const auto worker = f.wait(f.store().register_worker(
+            f.project(), {"w" + std::to_string(t), "b", "v", "full", {"main"}, 1}));
+        const WorkerRef who{f.project(), *worker, "b"};
+        for (;;) {
+          const auto leases = f.wait(f.store().claim({who, make_id(""), 2}));
+          if (leases->empty()) return;
+          for (const auto& lease : *leases) {
+            const auto appended = f.wait(f.store().append(who, lease.ref, scores(lease.lo, lease.hi, 1)));
+            const auto completed = f.wait(f.store().complete(who, lease.ref));
+            if (!appended || !completed) ++wrong;
+            if (completed && completed->last) ++last;
+          }
+        }
+      });
+  }
+  CHECK(wrong == 0);
+  CHECK(last == 1);
+  CHECK(f.run(run).status == RunStatus::finalizing);
+  CHECK(f.run(run).shards_done == 64);
+}
+
+}  // namespace assay::api::test
