@@ -1,4 +1,5 @@
-// Waking coroutines of any thread, without polling: claims wait here for work, the finalizer for complete runs.
+// Waking coroutines of any thread, without polling: claims wait here for work, the finalizer for complete
+// runs.
 #pragma once
 
 #include <boost/asio/steady_timer.hpp>

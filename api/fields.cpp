@@ -98,7 +98,8 @@ std::optional<double> Fields::maybe_number(std::string_view key) {
   return value->get<double>();
 }
 
-std::string Fields::word(std::string_view key, std::initializer_list<std::string_view> words, std::string fallback) {
+std::string Fields::word(std::string_view key, std::initializer_list<std::string_view> words,
+                         std::string fallback) {
   if (fallback.empty()) require(key, find(key));
   auto value = maybe_text(key, kLabelLength);
   if (!value) return fallback;

@@ -1,5 +1,5 @@
-// Reading request bodies and query strings: every field is asked for once, by name and type, and what nobody asked for
-// is refused. Faults are collected, so that one answer names them all.
+// Reading request bodies and query strings: every field is asked for once, by name and type, and what nobody
+// asked for is refused. Faults are collected, so that one answer names them all.
 //
 //   Fields body(json);
 //   auto name = body.text("name", kLabelLength);
@@ -34,8 +34,10 @@ class Fields {
   std::optional<int64_t> maybe_integer(std::string_view key, int64_t low, int64_t high);
   std::optional<double> maybe_number(std::string_view key);
   /// One of `words`; `fallback` when absent. An empty fallback makes it required.
-  std::string word(std::string_view key, std::initializer_list<std::string_view> words, std::string fallback = {});
-  /// The object at `key`, or null. Its own fields are read with another Fields, whose faults are taken by absorb().
+  std::string word(std::string_view key, std::initializer_list<std::string_view> words,
+                   std::string fallback = {});
+  /// The object at `key`, or null. Its own fields are read with another Fields, whose faults are taken by
+  /// absorb().
   const Json* maybe_object(std::string_view key);
   const Json* maybe_array(std::string_view key, size_t longest);
   const Json* array(std::string_view key, size_t longest);

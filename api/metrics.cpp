@@ -47,7 +47,8 @@ void Metrics::Cell::close_item() {
 }
 
 void Metrics::add(const ScoreRow& row) {
-  const size_t index = static_cast<size_t>(row.id.model) * evaluators_.size() + static_cast<size_t>(row.id.evaluator);
+  const size_t index =
+      static_cast<size_t>(row.id.model) * evaluators_.size() + static_cast<size_t>(row.id.evaluator);
   ASSAY_CHECK(index < cells_.size(), "the store holds an outcome that is not of its run");
   Cell& cell = cells_[index];
   if (row.id.item != cell.item) {
@@ -139,7 +140,8 @@ Task<Answer<std::string>> compute_metrics(Store& store, Run run) {
   for (const auto& evaluator : (*spec)["evaluators"])
     names.push_back({evaluator["id"].get<std::string>(), evaluator["name"].get<std::string>()});
   Metrics metrics(std::move(names), (*spec)["models"].get<std::vector<std::string>>(), run.trials);
-  const auto scanned = co_await store.scan_scores(run.row, [&metrics](const ScoreRow& row) { metrics.add(row); });
+  const auto scanned =
+      co_await store.scan_scores(run.row, [&metrics](const ScoreRow& row) { metrics.add(row); });
   if (!scanned) co_return std::unexpected(scanned.error());
   co_return metrics.json();
 }

@@ -9,8 +9,8 @@
 
 namespace assay::api {
 
-/// Takes outcomes in the order of their identities, so that the same outcomes give the same numbers to the last bit,
-/// in whatever order and from however many workers they came.
+/// Takes outcomes in the order of their identities, so that the same outcomes give the same numbers to the
+/// last bit, in whatever order and from however many workers they came.
 class Metrics {
  public:
   struct EvaluatorName {
@@ -26,7 +26,8 @@ class Metrics {
   struct Cell {
     int64_t count = 0, scored = 0, errors = 0, skipped = 0, judged = 0, passed = 0;
     std::map<std::string, int64_t, std::less<>> kinds;
-    // With several trials the unit is the item: these hold the means of items, the open item's sums are beside them.
+    // With several trials the unit is the item: these hold the means of items, the open item's sums are
+    // beside them.
     std::vector<double> scores, passes;
     std::vector<double> latencies_ms;
     double low = 0, high = 0;

@@ -22,7 +22,8 @@ struct Pinned {
 
 std::string evaluator_spec(const Evaluator& evaluator, size_t index) {
   Json json = *parse_json(evaluator.spec);
-  Json spec = {{"index", index}, {"id", evaluator.id}, {"version", evaluator.version}, {"name", evaluator.name}};
+  Json spec = {
+      {"index", index}, {"id", evaluator.id}, {"version", evaluator.version}, {"name", evaluator.name}};
   for (const auto* key : {"type", "language", "code", "params", "limits", "pass_threshold"})
     if (json.contains(key)) spec[key] = json[key];
   return dump_json(spec);
@@ -60,8 +61,9 @@ Task<Answer<std::vector<int64_t>>> join_rows(Store& store, Side sample, Side tru
     const auto [it, fresh] = partners.emplace(std::move((*row)->value), (*row)->row);
     if (!fresh)
       co_return invalid("ground_truth.join", "rows " + std::to_string(it->second) + " and " +
-                                                 std::to_string((*row)->row) + " of the ground truth both have " +
-                                                 *truth.join + " = " + it->first + "; a join column must be unique there");
+                                                 std::to_string((*row)->row) +
+                                                 " of the ground truth both have " + *truth.join + " = " +
+                                                 it->first + "; a join column must be unique there");
   }
   std::vector<int64_t> rows;
   int64_t alone = 0;
@@ -80,7 +82,8 @@ Task<Answer<std::vector<int64_t>>> join_rows(Store& store, Side sample, Side tru
   }
   if (alone > 0)
     co_return invalid("sample.join", std::to_string(alone) + " of " + std::to_string(sample.count) +
-                                         " sample rows have no partner among the " + std::to_string(truth.count) +
+                                         " sample rows have no partner among the " +
+                                         std::to_string(truth.count) +
                                          " rows of the ground truth; the first is " + first_alone);
   co_return rows;
 }
@@ -90,11 +93,14 @@ Answer<> check_kinds(const RunRequest& request) {
     return side && side->type == SourceRequest::Type::generate;
   };
   if (generates(request.sample) && generates(request.ground_truth))
-    return invalid("sample.type", "sample and ground_truth cannot both be generated: one must give the input");
+    return invalid("sample.type",
+                   "sample and ground_truth cannot both be generated: one must give the input");
   if (generates(request.sample))
-    return not_implemented("sample.type", "this build does not generate samples yet; use type dataset or container");
+    return not_implemented("sample.type",
+                           "this build does not generate samples yet; use type dataset or container");
   if (generates(request.ground_truth))
-    return not_implemented("ground_truth.type", "this build does not generate yet; use type dataset or container");
+    return not_implemented("ground_truth.type",
+                           "this build does not generate yet; use type dataset or container");
   const bool joins_sample = request.sample && request.sample->join;
   const bool joins_truth = request.ground_truth && request.ground_truth->join;
   if (joins_sample != joins_truth)
@@ -104,8 +110,8 @@ Answer<> check_kinds(const RunRequest& request) {
 
 Answer<> check_sizes(const RunRequest& request, const Side& sample, const Side& truth, size_t evaluators) {
   if (!sample.join && sample.count != truth.count)
-    return invalid("ground_truth", "the sample has " + std::to_string(sample.count) + " rows and the ground truth " +
-                                       std::to_string(truth.count) +
+    return invalid("ground_truth", "the sample has " + std::to_string(sample.count) +
+                                       " rows and the ground truth " + std::to_string(truth.count) +
                                        ": give both a limit, or a join column, so that they pair up");
   if (sample.count == 0) return invalid("sample", "there is nothing to evaluate: the sources have no rows");
   const auto per_item = static_cast<int64_t>(evaluators) * request.trials;
@@ -115,13 +121,14 @@ Answer<> check_sizes(const RunRequest& request, const Side& sample, const Side& 
   return {};
 }
 
-std::string run_detail(const RunRequest& request, const Container& container, const Pinned& pinned, const Side& sample,
-                       const Side& truth) {
+std::string run_detail(const RunRequest& request, const Container& container, const Pinned& pinned,
+                       const Side& sample, const Side& truth) {
   std::string out;
   {
     JsonObject detail(out);
-    append_json_array(detail.key("evaluators"), pinned.evaluators,
-                      [](std::string& to, const Evaluator& evaluator) { append_json_quote(to, evaluator.id); });
+    append_json_array(
+        detail.key("evaluators"), pinned.evaluators,
+        [](std::string& to, const Evaluator& evaluator) { append_json_quote(to, evaluator.id); });
     detail.text("container_id", container.id);
     for (const auto* side : {&sample, &truth})
       if (side->kind == SourceKind::dataset) {
@@ -205,8 +212,10 @@ Task<Answer<NewRun>> plan_run(Store& store, int64_t project, RunRequest request)
   plan.shard_size = request.shard_size.value_or(default_shard_size(plan.run.items));
   plan.run.shards = (plan.run.items + plan.shard_size - 1) / plan.shard_size;
   plan.container = container->row;
-  for (const auto& evaluator : pinned->evaluators) plan.evaluators.push_back({evaluator.row, evaluator.version});
-  plan.sources = {{SourceKind::container, container->row}, {sample->kind, sample->row}, {truth->kind, truth->row}};
+  for (const auto& evaluator : pinned->evaluators)
+    plan.evaluators.push_back({evaluator.row, evaluator.version});
+  plan.sources = {
+      {SourceKind::container, container->row}, {sample->kind, sample->row}, {truth->kind, truth->row}};
   plan.sample_rows = std::move(sample->rows);
   co_return plan;
 }

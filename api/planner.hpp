@@ -1,7 +1,7 @@
 // From a request for a run to a plan: what is evaluated on what, item by item.
 //
-// Labels become ids, evaluators are pinned to their version, both sides become sequences of rows that never change, and
-// the items are cut into shards. Nothing is stored here.
+// Labels become ids, evaluators are pinned to their version, both sides become sequences of rows that never
+// change, and the items are cut into shards. Nothing is stored here.
 #pragma once
 
 #include <optional>
@@ -38,16 +38,17 @@ struct RunRequest {
 
 /// 422 for what is not well-formed; nothing is looked up.
 Answer<RunRequest> run_request_from(const Json& body);
-/// 404 for what does not exist, 422 for what does not fit, 501 for what this build cannot do; each with its `param`.
+/// 404 for what does not exist, 422 for what does not fit, 501 for what this build cannot do; each with its
+/// `param`.
 Task<Answer<NewRun>> plan_run(Store& store, int64_t project, RunRequest request);
 
-/// Items per shard when nobody says: enough shards that many workers share a run, none so small that leasing it costs
-/// more than evaluating it, none so large that losing a worker costs much.
+/// Items per shard when nobody says: enough shards that many workers share a run, none so small that leasing
+/// it costs more than evaluating it, none so large that losing a worker costs much.
 int64_t default_shard_size(int64_t items);
 
-/// `count` of the rows [from, to), chosen by `seed` and ascending: order does not matter to metrics, and neighbours are
-/// cheap to read. The same everywhere and for ever: SplitMix64, and the first `count` steps of a Fisher-Yates shuffle
-/// with index = from + (next() mod what is left).
+/// `count` of the rows [from, to), chosen by `seed` and ascending: order does not matter to metrics, and
+/// neighbours are cheap to read. The same everywhere and for ever: SplitMix64, and the first `count` steps of
+/// a Fisher-Yates shuffle with index = from + (next() mod what is left).
 std::vector<int64_t> choose_rows(int64_t from, int64_t to, int64_t count, uint64_t seed);
 
 }  // namespace assay::api

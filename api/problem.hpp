@@ -17,11 +17,12 @@ struct Problem {
   std::string param;              ///< the JSON path or query parameter at fault; empty: none
   std::string message;            ///< for a person
   std::string allow;              ///< of 405: the methods that are served
-  std::string extra;              ///< further members of the body as JSON text, `"missing":[[0,3]]`; empty: none
+  std::string extra;  ///< further members of the body as JSON text, `"missing":[[0,3]]`; empty: none
 
   Problem() = default;
   Problem(int status_, std::string code_, std::string message_, std::string param_ = {});
-  /// What failed below the API is the server's fault. What a client caused is made a Problem where it is known as such.
+  /// What failed below the API is the server's fault. What a client caused is made a Problem where it is
+  /// known as such.
   Problem(Error error);  // NOLINT(google-explicit-constructor): infrastructure errors pass through ASSAY_TRY
   /// "invalid_request_error", "not_found_error", …: follows from the status.
   std::string_view type() const;
@@ -31,7 +32,8 @@ struct Problem {
 template <class T = void>
 using Answer = std::expected<T, Problem>;
 
-inline std::unexpected<Problem> refuse(int status, std::string code, std::string message, std::string param = {}) {
+inline std::unexpected<Problem> refuse(int status, std::string code, std::string message,
+                                       std::string param = {}) {
   return std::unexpected(Problem(status, std::move(code), std::move(message), std::move(param)));
 }
 /// 422 `invalid_value`.

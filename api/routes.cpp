@@ -5,7 +5,9 @@
 namespace assay::api {
 namespace {
 
-Task<Answer<Response>> alive(Context&, Request&) { co_return Response("{\"status\":\"ok\"}"); }
+Task<Answer<Response>> alive(Context&, Request&) {
+  co_return Response("{\"status\":\"ok\"}");
+}
 
 Task<Answer<Response>> ready(Context& context, Request&) {
   const auto reached = co_await context.store.ping();
@@ -24,8 +26,8 @@ std::vector<Route> health_routes() {
 
 std::vector<Route> all_routes() {
   std::vector<Route> routes;
-  for (const auto& part : {health_routes(), container_routes(), dataset_routes(), evaluator_routes(), run_routes(),
-                           worker_routes()})
+  for (const auto& part : {health_routes(), container_routes(), dataset_routes(), evaluator_routes(),
+                           run_routes(), worker_routes()})
     routes.insert(routes.end(), part.begin(), part.end());
   return routes;
 }

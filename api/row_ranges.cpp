@@ -47,7 +47,8 @@ Answer<std::vector<Range>> parse_rows(std::string_view text, int64_t total) {
       if (!number(range.to) || range.to < range.from) return malformed();
     }
     if (range.to >= total)
-      return invalid("rows", "there is no row " + std::to_string(range.to) + ": there are " + std::to_string(total));
+      return invalid("rows",
+                     "there is no row " + std::to_string(range.to) + ": there are " + std::to_string(total));
     ++range.to;
     count += range.to - range.from;
     if (count > kMostRows) return invalid("rows", "at most " + std::to_string(kMostRows) + " rows a call");

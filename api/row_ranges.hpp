@@ -16,7 +16,8 @@ void append_row(std::vector<Range>& ranges, int64_t row);
 int64_t count_rows(const std::vector<Range>& ranges);
 /// Takes the first `rows` away.
 void drop_rows(std::vector<Range>& ranges, int64_t rows);
-/// "0,5,9-20" (ends included), in the order asked for; 422 for another text, too many rows, or one that is not there.
+/// "0,5,9-20" (ends included), in the order asked for; 422 for another text, too many rows, or one that is
+/// not there.
 Answer<std::vector<Range>> parse_rows(std::string_view text, int64_t total);
 /// Reads `offset`, `limit` and `rows`.
 Answer<std::vector<Range>> rows_asked_for(Query& query, int64_t total);

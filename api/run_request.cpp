@@ -27,8 +27,8 @@ std::optional<int64_t> parse_time(const std::string& text) {
         zone != 'Z' || rest[more] != '\0' || seconds < 0 || seconds >= 61)
       return std::nullopt;
   }
-  if (parts.tm_mon < 1 || parts.tm_mon > 12 || parts.tm_mday < 1 || parts.tm_mday > 31 || parts.tm_hour > 23 ||
-      parts.tm_min > 59)
+  if (parts.tm_mon < 1 || parts.tm_mon > 12 || parts.tm_mday < 1 || parts.tm_mday > 31 ||
+      parts.tm_hour > 23 || parts.tm_min > 59)
     return std::nullopt;
   parts.tm_year -= 1900;
   parts.tm_mon -= 1;

@@ -19,8 +19,8 @@
 namespace assay::api {
 namespace {
 
-// A loop is one thread with its own connections: within it nothing runs at once, so connections need no locks. What
-// loops share (the store, the bells, the cache) is safe to share.
+// A loop is one thread with its own connections: within it nothing runs at once, so connections need no
+// locks. What loops share (the store, the bells, the cache) is safe to share.
 struct Loop {
   Loop() : work(io.get_executor()), connections(io.get_executor()), upkeep(io.get_executor()) {}
 
@@ -47,19 +47,25 @@ Task<> drain(Loop& loop, Deadline deadline) {
 Result<unsigned> parse_scopes(const std::vector<std::string>& names) {
   unsigned scopes = 0;
   for (const auto& name : names) {
-    if (name == "admin") scopes |= kAdmin;
-    else if (name == "submit") scopes |= kSubmit;
-    else if (name == "read") scopes |= kRead;
-    else if (name == "worker") scopes |= kWorker;
-    else return fail(ErrorKind::config, "the scope " + name + " is not one of admin, submit, read, worker");
+    if (name == "admin")
+      scopes |= kAdmin;
+    else if (name == "submit")
+      scopes |= kSubmit;
+    else if (name == "read")
+      scopes |= kRead;
+    else if (name == "worker")
+      scopes |= kWorker;
+    else
+      return fail(ErrorKind::config, "the scope " + name + " is not one of admin, submit, read, worker");
   }
-  if (scopes == 0) return fail(ErrorKind::config, "a key needs at least one scope: admin, submit, read, worker");
+  if (scopes == 0)
+    return fail(ErrorKind::config, "a key needs at least one scope: admin, submit, read, worker");
   return scopes;
 }
 
 /// Runs on any loop; the caller is another thread and waits.
-Result<std::string> make_key(asio::io_context& io, Store& store, const std::string& project, const std::string& name,
-                             const std::vector<std::string>& scopes) {
+Result<std::string> make_key(asio::io_context& io, Store& store, const std::string& project,
+                             const std::string& name, const std::vector<std::string>& scopes) {
   ASSAY_TRY(const unsigned mask, parse_scopes(scopes));
   std::string key = make_id("ak_");
   auto made = asio::co_spawn(io, store.create_key(project, name, mask, sha256_hex(key)), asio::use_future);
@@ -137,7 +143,9 @@ Task<> Server::Impl::serve(Loop& loop, Socket socket) {
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Server::~Server() { stop(); }
+Server::~Server() {
+  stop();
+}
 
 Result<std::unique_ptr<Server>> Server::start(Options options) {
   auto impl = std::make_unique<Impl>();
@@ -146,7 +154,9 @@ Result<std::unique_ptr<Server>> Server::start(Options options) {
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
 
-const std::string& Server::address() const { return impl_->address; }
+const std::string& Server::address() const {
+  return impl_->address;
+}
 
 Result<std::string> Server::create_key(const std::string& project, const std::string& name,
                                        const std::vector<std::string>& scopes) {
@@ -167,7 +177,8 @@ void Server::stop() {
   impl_->context->work.ring();
   impl_->context->complete.ring();
   std::vector<std::future<void>> drained;
-  for (auto& loop : impl_->loops) drained.push_back(asio::co_spawn(loop->io, drain(*loop, deadline), asio::use_future));
+  for (auto& loop : impl_->loops)
+    drained.push_back(asio::co_spawn(loop->io, drain(*loop, deadline), asio::use_future));
   for (auto& done : drained) done.wait();
   for (auto& loop : impl_->loops) {
     loop->work.reset();
@@ -177,10 +188,11 @@ void Server::stop() {
   impl_->store.reset();
 }
 
-Result<std::string> create_key(const std::string& store_path, const std::string& project, const std::string& name,
-                               const std::vector<std::string>& scopes) {
+Result<std::string> create_key(const std::string& store_path, const std::string& project,
+                               const std::string& name, const std::vector<std::string>& scopes) {
   SqliteOptions options;
   options.path = store_path;
+  options.beside_server = true;
   ASSAY_TRY(const auto store, open_sqlite_store(std::move(options)));
   asio::io_context io(1);
   auto work = asio::make_work_guard(io);

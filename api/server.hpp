@@ -27,17 +27,17 @@ class Server {
     std::chrono::milliseconds stop{10'000};        ///< for requests in flight when the server stops
   };
   struct Options {
-    std::string store_path = ":memory:";       ///< a file; ":memory:" is a temporary one, removed at the end
-    std::string listen = "127.0.0.1:0";        ///< HOST:PORT (port 0 chooses one) or unix:/PATH
-    size_t threads = 2;                        ///< that serve requests; the store has its own
+    std::string store_path = ":memory:";  ///< a file; ":memory:" is a temporary one, removed at the end
+    std::string listen = "127.0.0.1:0";   ///< HOST:PORT (port 0 chooses one) or unix:/PATH
+    size_t threads = 2;                   ///< that serve requests; the store has its own
     Limits limits;
     Timeouts timeouts;
     std::chrono::milliseconds lease_ttl{30'000};
     std::chrono::milliseconds accept_within{30'000};  ///< the first heartbeat of a lease
     std::chrono::milliseconds heartbeat{10'000};
-    std::chrono::milliseconds claim_wait{20'000};     ///< told to workers; they may ask for at most 25 s
-    std::chrono::milliseconds retry_base{1'000};      ///< a failed shard waits 2^attempt of these
-    std::chrono::milliseconds tick{1'000};            ///< how often expired leases are looked for
+    std::chrono::milliseconds claim_wait{20'000};  ///< told to workers; they may ask for at most 25 s
+    std::chrono::milliseconds retry_base{1'000};   ///< a failed shard waits 2^attempt of these
+    std::chrono::milliseconds tick{1'000};         ///< how often expired leases are looked for
   };
 
   /// Binds, opens the store and starts the threads. The error is one sentence: what is wrong and what to do.
@@ -52,7 +52,8 @@ class Server {
   /// A new key for `project` (made when absent), shown this once. Scopes: admin, submit, read, worker.
   Result<std::string> create_key(const std::string& project, const std::string& name,
                                  const std::vector<std::string>& scopes);
-  /// Takes no new requests, lets those in flight end (Timeouts::stop), and returns when all threads have ended.
+  /// Takes no new requests, lets those in flight end (Timeouts::stop), and returns when all threads have
+  /// ended.
   void stop();
 
  private:
@@ -61,8 +62,8 @@ class Server {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Makes a key in a store that no server is serving.
-Result<std::string> create_key(const std::string& store_path, const std::string& project, const std::string& name,
-                               const std::vector<std::string>& scopes);
+/// Makes a key in a store, also while a server is serving it.
+Result<std::string> create_key(const std::string& store_path, const std::string& project,
+                               const std::string& name, const std::vector<std::string>& scopes);
 
 }  // namespace assay::api

@@ -11,10 +11,13 @@ namespace {
 
 constexpr size_t kReadBytes = size_t{1} << 20;
 
-std::string_view top(std::string_view path) { return path.substr(0, path.find('.')); }
+std::string_view top(std::string_view path) {
+  return path.substr(0, path.find('.'));
+}
 
 /// Only the first component is checked: deeper ones may differ from row to row.
-Answer<> check_column(const Dataset& dataset, const std::optional<std::string>& column, const std::string& param) {
+Answer<> check_column(const Dataset& dataset, const std::optional<std::string>& column,
+                      const std::string& param) {
   if (!column) return {};
   for (const auto& known : dataset.columns)
     if (known == *column || top(known) == top(*column)) return {};
@@ -34,7 +37,8 @@ Answer<> select_rows(Side& side, const Dataset& dataset, const SourceRequest& re
   side.first = request.offset;
   side.count = std::min(request.limit.value_or(left), left);
   if (request.shuffle_seed && side.count < left) {
-    side.rows = choose_rows(request.offset, dataset.rows, side.count, static_cast<uint64_t>(*request.shuffle_seed));
+    side.rows =
+        choose_rows(request.offset, dataset.rows, side.count, static_cast<uint64_t>(*request.shuffle_seed));
     side.first = 0;
   }
   return {};
@@ -58,8 +62,8 @@ Task<Answer<Side>> resolve_dataset(Store& store, int64_t project, SourceRequest 
   co_return side;
 }
 
-Task<Answer<Side>> resolve_container(Store& store, int64_t project, Container container, SourceRequest request,
-                                     Side side) {
+Task<Answer<Side>> resolve_container(Store& store, int64_t project, Container container,
+                                     SourceRequest request, Side side) {
   if (request.name) {
     auto named = co_await store.container(project, *request.name);
     if (!named) {
@@ -95,7 +99,8 @@ Task<Answer<Side>> resolve_side(Store& store, int64_t project, Container contain
   if (request) source = std::move(*request);
   if (source.type == SourceRequest::Type::dataset)
     co_return co_await resolve_dataset(store, project, std::move(source), std::move(side));
-  co_return co_await resolve_container(store, project, std::move(container), std::move(source), std::move(side));
+  co_return co_await resolve_container(store, project, std::move(container), std::move(source),
+                                       std::move(side));
 }
 
 std::string resolved_json(const Side& side) {
@@ -154,7 +159,8 @@ Task<Answer<>> SideReader::load() {
     lines = co_await store_.dataset_lines(side_.row, std::move(ranges), kReadBytes);
   }
   if (!lines) co_return std::unexpected(lines.error());
-  if (lines->rows == 0) co_return refuse(404, "rows_not_found", "the rows were deleted meanwhile", side_.param);
+  if (lines->rows == 0)
+    co_return refuse(404, "rows_not_found", "the rows were deleted meanwhile", side_.param);
   text_ = std::move(lines->text);
   position_ = 0;
   co_return Answer<>{};

@@ -15,7 +15,7 @@ struct Side {
   int64_t row = 0;  ///< of the dataset or container in the store
   std::string id, name;
   std::optional<std::string> input, output, join;
-  int64_t first = 0;          ///< item i is row first + i, unless `rows` says otherwise
+  int64_t first = 0;  ///< item i is row first + i, unless `rows` says otherwise
   int64_t count = 0;
   std::vector<int64_t> rows;  ///< empty: contiguous
   std::string param;          ///< "sample" or "ground_truth"

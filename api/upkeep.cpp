@@ -14,7 +14,8 @@ Task<bool> finish_run(Context& context, Run run) {
   }
   const auto finished = co_await context.store.finish_run(run.row, std::move(*metrics));
   context.metrics.forget(run.row);
-  if (finished && *finished) log::info("run completed", {{"run", run.id}, {"outcomes", std::to_string(run.outcomes)}});
+  if (finished && *finished)
+    log::info("run completed", {{"run", run.id}, {"outcomes", std::to_string(run.outcomes)}});
   co_return finished.has_value();
 }
 
@@ -22,7 +23,8 @@ Task<bool> finish_run(Context& context, Run run) {
 
 Task<> finish_runs(Context& context) {
   constexpr auto kRetry = std::chrono::seconds(1);
-  constexpr auto kLook = std::chrono::minutes(1);  // the bell tells; this only bounds the harm if it ever did not
+  constexpr auto kLook =
+      std::chrono::minutes(1);  // the bell tells; this only bounds the harm if it ever did not
   while (!context.stopping) {
     const auto seen = context.complete.count();
     const auto runs = co_await context.store.finalizing_runs();

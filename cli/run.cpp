@@ -245,7 +245,8 @@ Task<> watch_signals(Job& job, std::unique_ptr<WorkerThread>& worker) {
   asio::signal_set signals(co_await asio::this_coro::executor, SIGINT, SIGTERM);
   for (int count = 1;; ++count) {
     const auto [error, number] = co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
-    if (error) co_return;
+    const bool cancelled = co_await is_cancelled();
+    if (error || cancelled) co_return;
     if (count == 1) std::fprintf(stderr, "\nstopping: the items in flight are finished (once more to stop at once)\n");
     if (count > 2) ::_exit(kCouldNot);
     if (worker && count == 1) worker->drain();

@@ -105,7 +105,8 @@ Task<> watch_signals(Worker& worker) {
   asio::signal_set signals(co_await asio::this_coro::executor, SIGTERM, SIGINT);
   for (bool again = false;; again = true) {
     const auto [error, number] = co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
-    if (error) co_return;
+    const bool cancelled = co_await is_cancelled();
+    if (error || cancelled) co_return;
     log::info(again ? "stopping at once" : "draining: finishing the items in flight");
     if (again)
       worker.stop();

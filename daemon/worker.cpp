@@ -19,7 +19,7 @@ Worker::Worker(asio::any_io_executor executor, WorkerOptions options)
 
 Worker::~Worker() = default;
 
-bool Worker::must_end() const { return stopping_ || (context_ && !context_->fatal.empty()); }
+bool Worker::must_end() const { return stopping_ || ended_ || (context_ && !context_->fatal.empty()); }
 
 void Worker::fatal(std::string why) {
   if (context_->fatal.empty()) context_->fatal = std::move(why);

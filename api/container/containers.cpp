@@ -21,7 +21,7 @@ void append_container(std::string& out, const Container& container) {
   object.text("created_at", iso8601(container.created_at));
 }
 
-Task<Answer<Response>> create(Context& context, Request& request) {
+Task<Answer<Response>> create_container(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
@@ -33,13 +33,13 @@ Task<Answer<Response>> create(Context& context, Request& request) {
   container.created_at = now_ms();
   Response response;
   append_container(response.body, container);
-  const auto made =
-      co_await context.store.create_container(request.principal.project, container, request.receipt_for(response.body));
+  const auto made = co_await context.store.create_container(request.principal.project, container,
+                                                            request.receipt_for(response.body));
   if (!made) co_return std::unexpected(made.error());
   co_return response;
 }
 
-Task<Answer<Response>> list(Context& context, Request& request) {
+Task<Answer<Response>> list_containers(Context& context, Request& request) {
   Query query(request.query);
   const Page page = read_page(query);
   ASSAY_CO_OK(query.done());
@@ -48,7 +48,7 @@ Task<Answer<Response>> list(Context& context, Request& request) {
   co_return list_response(found->data, found->total, append_container);
 }
 
-Task<Answer<Response>> get(Context& context, Request& request) {
+Task<Answer<Response>> get_container(Context& context, Request& request) {
   const auto found = co_await context.store.container(request.principal.project, request.parameters[0]);
   if (!found) co_return std::unexpected(found.error());
   Response response;
@@ -56,7 +56,7 @@ Task<Answer<Response>> get(Context& context, Request& request) {
   co_return response;
 }
 
-Task<Answer<Response>> remove(Context& context, Request& request) {
+Task<Answer<Response>> remove_container(Context& context, Request& request) {
   const auto gone = co_await context.store.delete_container(request.principal.project, request.parameters[0]);
   if (!gone) co_return std::unexpected(gone.error());
   co_return deleted_response("container", gone->id);
@@ -90,7 +90,8 @@ Task<Answer<Response>> register_completions(Context& context, Request& request) 
   const auto label = body.text("container", kLabelLength);
   const Json* items = body.array("items", kMostItems);
   std::vector<std::string> rows;
-  for (size_t i = 0; items != nullptr && i < items->size(); ++i) rows.push_back(log_body((*items)[i], body, i));
+  for (size_t i = 0; items != nullptr && i < items->size(); ++i)
+    rows.push_back(log_body((*items)[i], body, i));
   ASSAY_CO_OK(body.done());
   const auto container = co_await context.store.container(request.principal.project, label);
   if (!container) co_return std::unexpected(container.error());
@@ -103,8 +104,8 @@ Task<Answer<Response>> register_completions(Context& context, Request& request) 
     object.number("registered", rows.size());
   }
   auto receipt = request.receipt_for(response.body);
-  const auto stored = co_await context.store.append_logs(container->row, std::move(rows), request.principal.project,
-                                                         std::move(receipt));
+  const auto stored = co_await context.store.append_logs(container->row, std::move(rows),
+                                                         request.principal.project, std::move(receipt));
   if (!stored) co_return std::unexpected(stored.error());
   co_return response;
 }
@@ -117,7 +118,7 @@ void append_log(std::string& out, const LogEntry& entry) {
   object.members_of(entry.body);
 }
 
-Task<Answer<Response>> logs(Context& context, Request& request) {
+Task<Answer<Response>> container_logs(Context& context, Request& request) {
   const auto container = co_await context.store.container(request.principal.project, request.parameters[0]);
   if (!container) co_return std::unexpected(container.error());
   Query query(request.query);
@@ -140,11 +141,11 @@ Task<Answer<Response>> logs(Context& context, Request& request) {
 
 std::vector<Route> container_routes() {
   return {
-      {"POST", "/containers", kMaySubmit, Body::json, create, true},
-      {"GET", "/containers", kMayRead, Body::none, list},
-      {"GET", "/containers/{}", kMayRead, Body::none, get},
-      {"DELETE", "/containers/{}", kAdmin, Body::none, remove},
-      {"GET", "/containers/{}/logs", kMayReadRows, Body::none, logs},
+      {"POST", "/containers", kMaySubmit, Body::json, create_container, true},
+      {"GET", "/containers", kMayRead, Body::none, list_containers},
+      {"GET", "/containers/{}", kMayRead, Body::none, get_container},
+      {"DELETE", "/containers/{}", kAdmin, Body::none, remove_container},
+      {"GET", "/containers/{}/logs", kMayReadRows, Body::none, container_logs},
       {"POST", "/chat/completions/register", kMaySubmit, Body::json, register_completions, true},
   };
 }

@@ -27,7 +27,8 @@ void append_dataset(std::string& out, const Dataset& dataset) {
 }
 
 /// Stores the last chunk and makes the dataset visible.
-Task<Answer<Response>> publish(Context& context, Request& request, Upload& upload, std::string metadata) {
+Task<Answer<Response>> publish_upload(Context& context, Request& request, Upload& upload,
+                                      std::string metadata) {
   const auto flushed = co_await upload.flush();
   if (!flushed) co_return std::unexpected(flushed.error());
   Dataset dataset = upload.describe();
@@ -37,7 +38,8 @@ Task<Answer<Response>> publish(Context& context, Request& request, Upload& uploa
   dataset.created_at = now_ms();
   // The digest of the rows stands for the body, which is gone by now.
   if (request.receipt)
-    request.receipt->request_sha256 = sha256_hex(dataset.name + '\n' + dataset.metadata + '\n' + dataset.sha256);
+    request.receipt->request_sha256 =
+        sha256_hex(dataset.name + '\n' + dataset.metadata + '\n' + dataset.sha256);
   Response response;
   append_dataset(response.body, dataset);
   const auto finished = co_await context.store.finish_upload(request.principal.project, upload.id(), dataset,
@@ -47,10 +49,11 @@ Task<Answer<Response>> publish(Context& context, Request& request, Upload& uploa
 }
 
 /// Ends an upload one way or the other: published whole, or nothing of it left.
-Task<Answer<Response>> finish(Context& context, Request& request, Upload& upload, Answer<> added, std::string metadata) {
+Task<Answer<Response>> finish_upload(Context& context, Request& request, Upload& upload, Answer<> added,
+                                     std::string metadata) {
   Answer<Response> answer;
   if (added) {
-    answer = co_await publish(context, request, upload, std::move(metadata));
+    answer = co_await publish_upload(context, request, upload, std::move(metadata));
   } else {
     answer = std::unexpected(std::move(added).error());
   }
@@ -94,11 +97,12 @@ Task<Answer<Response>> upload_lines(Context& context, Request& request) {
   const auto begun = co_await upload.begin();
   if (!begun) co_return std::unexpected(begun.error());
   const auto added = co_await add_lines(*request.reader, upload, context.options.limits.line_bytes);
-  auto answer = co_await finish(context, request, upload, added, "{}");
+  auto answer = co_await finish_upload(context, request, upload, added, "{}");
   co_return answer;
 }
 
-/// The text of every row of a body that parse_json() has taken: numbers and the order of keys stay as they were written.
+/// The text of every row of a body that parse_json() has taken: numbers and the order of keys stay as they
+/// were written.
 Answer<std::vector<std::string_view>> rows_of(const simdjson::padded_string& body) {
   simdjson::ondemand::parser parser;
   simdjson::ondemand::document document;
@@ -110,7 +114,8 @@ Answer<std::vector<std::string_view>> rows_of(const simdjson::padded_string& bod
   for (auto element : elements) {
     simdjson::ondemand::object object;
     std::string_view text;
-    if (element.get_object().get(object) != simdjson::SUCCESS || object.raw_json().get(text) != simdjson::SUCCESS) {
+    if (element.get_object().get(object) != simdjson::SUCCESS ||
+        object.raw_json().get(text) != simdjson::SUCCESS) {
       const std::string param = "rows[" + std::to_string(rows.size()) + ']';
       return refuse(422, "invalid_row", param + " must be an object; nothing was stored", param);
     }
@@ -161,11 +166,11 @@ Task<Answer<Response>> upload_json(Context& context, Request& request) {
   const auto begun = co_await upload.begin();
   if (!begun) co_return std::unexpected(begun.error());
   const auto added = co_await add_rows(std::move(*rows), upload);
-  auto answer = co_await finish(context, request, upload, added, std::move(metadata));
+  auto answer = co_await finish_upload(context, request, upload, added, std::move(metadata));
   co_return answer;
 }
 
-Task<Answer<Response>> create(Context& context, Request& request) {
+Task<Answer<Response>> create_dataset(Context& context, Request& request) {
   const auto type = request.header("content-type");
   const auto media = type.substr(0, type.find(';'));
   if (media == "application/json") co_return co_await upload_json(context, request);
@@ -175,7 +180,7 @@ Task<Answer<Response>> create(Context& context, Request& request) {
                    "Content-Type");
 }
 
-Task<Answer<Response>> list(Context& context, Request& request) {
+Task<Answer<Response>> list_datasets(Context& context, Request& request) {
   Query query(request.query);
   const Page page = read_page(query);
   ASSAY_CO_OK(query.done());
@@ -184,7 +189,7 @@ Task<Answer<Response>> list(Context& context, Request& request) {
   co_return list_response(found->data, found->total, append_dataset);
 }
 
-Task<Answer<Response>> get(Context& context, Request& request) {
+Task<Answer<Response>> get_dataset(Context& context, Request& request) {
   const auto found = co_await context.store.dataset(request.principal.project, request.parameters[0]);
   if (!found) co_return std::unexpected(found.error());
   Response response;
@@ -192,7 +197,7 @@ Task<Answer<Response>> get(Context& context, Request& request) {
   co_return response;
 }
 
-Task<Answer<Response>> rows(Context& context, Request& request) {
+Task<Answer<Response>> dataset_rows(Context& context, Request& request) {
   const auto dataset = co_await context.store.dataset(request.principal.project, request.parameters[0]);
   if (!dataset) co_return std::unexpected(dataset.error());
   Query query(request.query);
@@ -204,7 +209,7 @@ Task<Answer<Response>> rows(Context& context, Request& request) {
   co_return lines_response(std::move(*ranges), std::move(read));
 }
 
-Task<Answer<Response>> remove(Context& context, Request& request) {
+Task<Answer<Response>> remove_dataset(Context& context, Request& request) {
   const auto gone = co_await context.store.delete_dataset(request.principal.project, request.parameters[0]);
   if (!gone) co_return std::unexpected(gone.error());
   co_return deleted_response("dataset", gone->id);
@@ -214,11 +219,11 @@ Task<Answer<Response>> remove(Context& context, Request& request) {
 
 std::vector<Route> dataset_routes() {
   return {
-      {"POST", "/datasets", kMaySubmit, Body::stream, create, true},
-      {"GET", "/datasets", kMayRead, Body::none, list},
-      {"GET", "/datasets/{}", kMayRead, Body::none, get},
-      {"GET", "/datasets/{}/rows", kMayReadRows, Body::none, rows},
-      {"DELETE", "/datasets/{}", kAdmin, Body::none, remove},
+      {"POST", "/datasets", kMaySubmit, Body::stream, create_dataset, true},
+      {"GET", "/datasets", kMayRead, Body::none, list_datasets},
+      {"GET", "/datasets/{}", kMayRead, Body::none, get_dataset},
+      {"GET", "/datasets/{}/rows", kMayReadRows, Body::none, dataset_rows},
+      {"DELETE", "/datasets/{}", kAdmin, Body::none, remove_dataset},
   };
 }
 

@@ -48,7 +48,8 @@ Answer<EvaluatorSpec> evaluator_spec_from(const Json& json) {
   EvaluatorSpec result;
   Json spec = Json::object();
   const auto type = fields.word("type", {"judge", "code"});
-  if (type == "judge") return not_implemented("type", "this build has no judges yet; evaluators of type code work");
+  if (type == "judge")
+    return not_implemented("type", "this build has no judges yet; evaluators of type code work");
   spec["type"] = type;
   const auto language = fields.word("language", {"lua", "python", "node", "shell", "plugin"}, "python");
   spec["language"] = language;
@@ -61,7 +62,8 @@ Answer<EvaluatorSpec> evaluator_spec_from(const Json& json) {
   spec["code"] = fields.text("code");
   refuse_judge_fields(fields);
   const auto requirements = fields.maybe_texts("requirements", 256);
-  if (language != "python" && !requirements.empty()) fields.fault("requirements", "are for the language python");
+  if (language != "python" && !requirements.empty())
+    fields.fault("requirements", "are for the language python");
   const auto threshold = fields.maybe_number("pass_threshold");
   spec["pass_threshold"] = threshold ? Json(*threshold) : Json(nullptr);
   const Json* params = fields.maybe_object("params");
@@ -73,7 +75,8 @@ Answer<EvaluatorSpec> evaluator_spec_from(const Json& json) {
   ASSAY_OK(fields.done());
   if (mode == "pairwise") return not_implemented("mode", "this build does not evaluate pairwise yet");
   if (language != "lua")
-    return not_implemented("language", "this build does not run " + language + " yet; \"language\": \"lua\" works");
+    return not_implemented("language",
+                           "this build does not run " + language + " yet; \"language\": \"lua\" works");
   result.text = dump_json(spec);
   return result;
 }

@@ -48,7 +48,7 @@ Task<Answer<Evaluator>> checked(Context& context, int64_t project, const Json& j
   co_return evaluator;
 }
 
-Task<Answer<Response>> create(Context& context, Request& request) {
+Task<Answer<Response>> create_evaluator(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   auto evaluator = co_await checked(context, request.principal.project, *json);
@@ -62,7 +62,7 @@ Task<Answer<Response>> create(Context& context, Request& request) {
   co_return response;
 }
 
-Task<Answer<Response>> list(Context& context, Request& request) {
+Task<Answer<Response>> list_evaluators(Context& context, Request& request) {
   Query query(request.query);
   const Page page = read_page(query);
   ASSAY_CO_OK(query.done());
@@ -71,7 +71,7 @@ Task<Answer<Response>> list(Context& context, Request& request) {
   co_return list_response(found->data, found->total, append_evaluator);
 }
 
-Task<Answer<Response>> get(Context& context, Request& request) {
+Task<Answer<Response>> get_evaluator(Context& context, Request& request) {
   const auto found = co_await context.store.evaluator(request.principal.project, request.parameters[0]);
   if (!found) co_return std::unexpected(found.error());
   co_return evaluator_response(*found);
@@ -81,7 +81,8 @@ Task<Answer<Response>> get(Context& context, Request& request) {
 Answer<Json> patched(const Evaluator& stored, const Json& patch) {
   if (!patch.is_object()) return invalid("", "the body must be an object");
   if (patch.empty()) return invalid("", "the patch names no field");
-  if (patch.contains("type")) return invalid("type", "the type of an evaluator cannot be changed; create another");
+  if (patch.contains("type"))
+    return invalid("type", "the type of an evaluator cannot be changed; create another");
   ASSAY_TRY(Json whole, parse_json(stored.spec));
   whole.erase("container_id");
   whole["name"] = stored.name;
@@ -89,7 +90,7 @@ Answer<Json> patched(const Evaluator& stored, const Json& patch) {
   return whole;
 }
 
-Task<Answer<Response>> patch(Context& context, Request& request) {
+Task<Answer<Response>> patch_evaluator(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   const int64_t project = request.principal.project;
@@ -108,7 +109,7 @@ Task<Answer<Response>> patch(Context& context, Request& request) {
   co_return evaluator_response(*evaluator);
 }
 
-Task<Answer<Response>> remove(Context& context, Request& request) {
+Task<Answer<Response>> remove_evaluator(Context& context, Request& request) {
   const auto gone = co_await context.store.delete_evaluator(request.principal.project, request.parameters[0]);
   if (!gone) co_return std::unexpected(gone.error());
   co_return deleted_response("evaluator", gone->id);
@@ -118,11 +119,11 @@ Task<Answer<Response>> remove(Context& context, Request& request) {
 
 std::vector<Route> evaluator_routes() {
   return {
-      {"POST", "/evaluators", kMaySubmit, Body::json, create, true},
-      {"GET", "/evaluators", kMayRead, Body::none, list},
-      {"GET", "/evaluators/{}", kMayRead, Body::none, get},
-      {"PATCH", "/evaluators/{}", kMaySubmit, Body::json, patch},
-      {"DELETE", "/evaluators/{}", kAdmin, Body::none, remove},
+      {"POST", "/evaluators", kMaySubmit, Body::json, create_evaluator, true},
+      {"GET", "/evaluators", kMayRead, Body::none, list_evaluators},
+      {"GET", "/evaluators/{}", kMayRead, Body::none, get_evaluator},
+      {"PATCH", "/evaluators/{}", kMaySubmit, Body::json, patch_evaluator},
+      {"DELETE", "/evaluators/{}", kAdmin, Body::none, remove_evaluator},
   };
 }
 

@@ -7,7 +7,8 @@ namespace {
 
 class LinesWriter final : public BodyWriter {
  public:
-  LinesWriter(std::vector<Range> ranges, ReadLines read) : ranges_(std::move(ranges)), read_(std::move(read)) {}
+  LinesWriter(std::vector<Range> ranges, ReadLines read)
+      : ranges_(std::move(ranges)), read_(std::move(read)) {}
 
   Task<Answer<std::string>> next() override {
     if (ranges_.empty()) co_return std::string();

@@ -56,9 +56,14 @@ Task<Answer<Response>> run_results(Context& context, Request& request) {
   const auto limit = query.integer("limit", 100, 1, 1000);
   const auto cursor = query.text("cursor");
   const auto evaluator = query.text("evaluator");
+  const auto order = query.text("order");
   ResultFilter filter;
   filter.failed = query.boolean("failed").value_or(false);
   ASSAY_CO_OK(query.done());
+  const bool worst = order == "worst";
+  if (order && !worst) co_return invalid("order", "the one order but that of the items is \"worst\"");
+  if (worst && (cursor || wants_lines(request)))
+    co_return invalid("order", "the worst results are one JSON page: without cursor, not as JSON lines");
   std::optional<OutcomeId> after;
   if (cursor) {
     after = result_id_from(*cursor);
@@ -83,15 +88,17 @@ Task<Answer<Response>> run_results(Context& context, Request& request) {
     total = *counted;
   }
   // One more than asked for tells whether there is a next page.
-  auto results = co_await context.store.results(run->row, after, filter, limit + 1);
+  auto results = worst ? co_await context.store.worst_results(run->row, filter, limit)
+                       : co_await context.store.results(run->row, after, filter, limit + 1);
   if (!results) co_return std::unexpected(results.error());
   const bool more = static_cast<int64_t>(results->size()) > limit;
   if (more) results->pop_back();
   {
     JsonObject list(response.body);
     list.text("object", "list");
-    append_json_array(list.key("data"), *results,
-                      [&names](std::string& out, const ResultRow& result) { append_result(out, result, names); });
+    append_json_array(list.key("data"), *results, [&names](std::string& out, const ResultRow& result) {
+      append_result(out, result, names);
+    });
     list.number("total", total);
     if (more) {
       list.text("cursor", result_id(results->back().id));

@@ -83,7 +83,8 @@ std::optional<OutcomeId> result_id_from(std::string_view text) {
     if (last) return at == end;
     return at != end && *at++ == '.';
   };
-  const bool good = number(id.item, false) && number(id.model, false) && number(id.evaluator, false) && number(id.trial, true);
+  const bool good = number(id.item, false) && number(id.model, false) && number(id.evaluator, false) &&
+                    number(id.trial, true);
   if (!good) return std::nullopt;
   return id;
 }

@@ -22,7 +22,8 @@ RunNames names_of(const Run& run);
 void append_run(JsonObject& object, const Run& run, std::string_view metrics);
 void append_result(std::string& out, const ResultRow& result, const RunNames& names);
 
-/// The id of a result within its run, "item.model.evaluator.trial"; it is also the cursor that continues behind it.
+/// The id of a result within its run, "item.model.evaluator.trial"; it is also the cursor that continues
+/// behind it.
 std::string result_id(const OutcomeId& id);
 std::optional<OutcomeId> result_id_from(std::string_view text);
 

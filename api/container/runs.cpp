@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kShownResults = 100;
 
-Task<Answer<Response>> create(Context& context, Request& request) {
+Task<Answer<Response>> create_run(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   auto asked = run_request_from(*json);
@@ -27,20 +27,21 @@ Task<Answer<Response>> create(Context& context, Request& request) {
     append_run(object, plan->run, "");
   }
   auto receipt = request.receipt_for(response.body);
-  const auto created = co_await context.store.create_run(request.principal.project, std::move(*plan), std::move(receipt));
+  const auto created =
+      co_await context.store.create_run(request.principal.project, std::move(*plan), std::move(receipt));
   if (!created) co_return std::unexpected(created.error());
   context.work.ring();
   co_return response;
 }
 
 std::optional<RunStatus> status_from(std::string_view word) {
-  for (const auto status : {RunStatus::queued, RunStatus::running, RunStatus::completed, RunStatus::error,
-                            RunStatus::cancelled})
+  for (const auto status :
+       {RunStatus::queued, RunStatus::running, RunStatus::completed, RunStatus::error, RunStatus::cancelled})
     if (to_string(status) == word) return status;
   return std::nullopt;
 }
 
-Task<Answer<Response>> list(Context& context, Request& request) {
+Task<Answer<Response>> list_runs(Context& context, Request& request) {
   Query query(request.query);
   const auto container = query.text("container");
   const auto status = query.text("status");
@@ -80,9 +81,11 @@ Task<Answer<>> append_first_results(Context& context, const Run& run, JsonObject
   auto results = co_await context.store.results(run.row, std::nullopt, ResultFilter{}, kShownResults);
   if (!results) co_return std::unexpected(results.error());
   const RunNames names = names_of(run);
-  append_json_array(object.key("results"), *results,
-                    [&names](std::string& out, const ResultRow& result) { append_result(out, result, names); });
-  if (run.outcomes > kShownResults) object.text("next", results_link(run.id, results->back().id, kShownResults));
+  append_json_array(object.key("results"), *results, [&names](std::string& out, const ResultRow& result) {
+    append_result(out, result, names);
+  });
+  if (run.outcomes > kShownResults)
+    object.text("next", results_link(run.id, results->back().id, kShownResults));
   co_return Answer<>{};
 }
 
@@ -104,13 +107,13 @@ Task<Answer<Response>> show(Context& context, const Run& run) {
   co_return response;
 }
 
-Task<Answer<Response>> get(Context& context, Request& request) {
+Task<Answer<Response>> get_run(Context& context, Request& request) {
   const auto run = co_await context.store.run(request.principal.project, request.parameters[0]);
   if (!run) co_return std::unexpected(run.error());
   co_return co_await show(context, *run);
 }
 
-Task<Answer<Response>> cancel(Context& context, Request& request) {
+Task<Answer<Response>> cancel_run(Context& context, Request& request) {
   const auto cancelled = co_await context.store.cancel_run(request.principal.project, request.parameters[0]);
   if (!cancelled) co_return std::unexpected(cancelled.error());
   const auto run = co_await context.store.run(request.principal.project, request.parameters[0]);
@@ -123,10 +126,10 @@ Task<Answer<Response>> cancel(Context& context, Request& request) {
 
 std::vector<Route> run_routes() {
   return {
-      {"POST", "/evaluation/runs", kMaySubmit, Body::json, create, true},
-      {"GET", "/evaluation/runs", kMayRead, Body::none, list},
-      {"GET", "/evaluation/runs/{}", kMayRead, Body::none, get},
-      {"POST", "/evaluation/runs/{}/cancel", kMaySubmit, Body::none, cancel},
+      {"POST", "/evaluation/runs", kMaySubmit, Body::json, create_run, true},
+      {"GET", "/evaluation/runs", kMayRead, Body::none, list_runs},
+      {"GET", "/evaluation/runs/{}", kMayRead, Body::none, get_run},
+      {"POST", "/evaluation/runs/{}/cancel", kMaySubmit, Body::none, cancel_run},
       {"GET", "/evaluation/runs/{}/results", kMayRead, Body::none, run_results},
   };
 }

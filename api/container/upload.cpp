@@ -23,7 +23,9 @@ std::unexpected<Problem> bad_row(int64_t number, const std::string& why) {
 
 }  // namespace
 
-void Upload::DigestDeleter::operator()(EVP_MD_CTX* digest) const { EVP_MD_CTX_free(digest); }
+void Upload::DigestDeleter::operator()(EVP_MD_CTX* digest) const {
+  EVP_MD_CTX_free(digest);
+}
 
 Upload::Upload(Context& context, int64_t project, std::string name)
     : context_(context), project_(project), digest_(EVP_MD_CTX_new()) {
@@ -59,8 +61,9 @@ Answer<> Upload::add(std::string_view line, int64_t number) {
   ++dataset_.rows;
   dataset_.bytes += static_cast<int64_t>(size + 1);
   if (static_cast<size_t>(dataset_.bytes) > limits.dataset_bytes)
-    return refuse(413, "dataset_too_large",
-                  "the dataset is larger than " + std::to_string(limits.dataset_bytes) + " bytes; nothing was stored");
+    return refuse(
+        413, "dataset_too_large",
+        "the dataset is larger than " + std::to_string(limits.dataset_bytes) + " bytes; nothing was stored");
   return {};
 }
 
@@ -70,12 +73,15 @@ void Upload::take_columns() {
     if (known_columns_.insert(column).second) dataset_.columns.push_back(std::move(column));
 }
 
-bool Upload::full() const { return chunk_.size() >= kChunkBytes || dataset_.rows - chunk_first_ >= kChunkRows; }
+bool Upload::full() const {
+  return chunk_.size() >= kChunkBytes || dataset_.rows - chunk_first_ >= kChunkRows;
+}
 
 Task<Answer<>> Upload::flush() {
   if (chunk_.empty()) co_return Answer<>{};
   const int64_t first = std::exchange(chunk_first_, dataset_.rows);
-  auto stored = co_await context_.store.append_rows(upload_, first, dataset_.rows - first, std::exchange(chunk_, {}));
+  auto stored =
+      co_await context_.store.append_rows(upload_, first, dataset_.rows - first, std::exchange(chunk_, {}));
   co_return stored;
 }
 

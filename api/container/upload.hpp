@@ -12,8 +12,8 @@
 
 namespace assay::api {
 
-/// Rows are kept as canonical lines: the client's own text without the whitespace between tokens. The digest is of those,
-/// so the same rows have the same digest however they came.
+/// Rows are kept as canonical lines: the client's own text without the whitespace between tokens. The digest
+/// is of those, so the same rows have the same digest however they came.
 class Upload {
  public:
   Upload(Context& context, int64_t project, std::string name);

@@ -19,8 +19,8 @@ namespace http = boost::beast::http;
 using boost::system::error_code;
 constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
 
-// Cancels the operations of a socket when time is up, and leaves it open: a client that was too slow is told so.
-// (beast::tcp_stream closes the socket, and nothing can be said any more.)
+// Cancels the operations of a socket when time is up, and leaves it open: a client that was too slow is told
+// so. (beast::tcp_stream closes the socket, and nothing can be said any more.)
 class Deadlines {
  public:
   explicit Deadlines(Socket& socket) : state_(std::make_shared<State>(socket)) {}
@@ -181,7 +181,8 @@ class Connection {
       co_return co_await send_problem(Problem(431, "header_too_large", "the request's header is too large"));
     if (error && error.category() == http::make_error_code(http::error::bad_method).category() &&
         error != http::error::end_of_stream && error != http::error::partial_message)
-      co_return co_await send_problem(Problem(400, "invalid_http", "this is not HTTP/1.1: " + error.message()));
+      co_return co_await send_problem(
+          Problem(400, "invalid_http", "this is not HTTP/1.1: " + error.message()));
     if (error) co_return false;
     keep_alive_ = parser.get().keep_alive() && !context_.stopping;
     version_ = parser.get().version();
@@ -210,7 +211,8 @@ class Connection {
 
   Task<Answer<>> read_body(Request& request, Parser& parser, ConnectionBody& body) {
     const size_t limit = context_.options.limits.json_body_bytes;
-    const Problem too_large(413, "body_too_large", "the body is larger than " + std::to_string(limit) + " bytes");
+    const Problem too_large(413, "body_too_large",
+                            "the body is larger than " + std::to_string(limit) + " bytes");
     if (parser.content_length() && *parser.content_length() > limit) co_return std::unexpected(too_large);
     for (;;) {
       const auto piece = co_await body.next();
@@ -221,9 +223,7 @@ class Connection {
     }
   }
 
-  Task<bool> send_problem(Problem problem) {
-    co_return co_await send(response_from(problem));
-  }
+  Task<bool> send_problem(Problem problem) { co_return co_await send(response_from(problem)); }
 
   template <class Message>
   void fill_header(Message& message, const Response& response) const {
@@ -271,14 +271,15 @@ class Connection {
       }
     }
     if (sent && chunked) sent = co_await write_text("0\r\n\r\n");
-    co_return sent && keep_alive_;
+    co_return sent&& keep_alive_;
   }
 
   Task<bool> write_piece(const std::string& piece, bool chunked) {
     deadlines_.arm(context_.options.timeouts.write);
     error_code failed;
     if (chunked) {
-      const auto [error, count] = co_await asio::async_write(socket_, http::make_chunk(asio::buffer(piece)), kAsTuple);
+      const auto [error, count] =
+          co_await asio::async_write(socket_, http::make_chunk(asio::buffer(piece)), kAsTuple);
       failed = error;
     } else {
       const auto [error, count] = co_await asio::async_write(socket_, asio::buffer(piece), kAsTuple);
@@ -295,8 +296,8 @@ class Connection {
     co_return !error && !late;
   }
 
-  /// A socket that is closed with unread bytes resets the connection, and the client may never see the answer that
-  /// says why. So: say that nothing more comes, and swallow what the client still sends, for a moment.
+  /// A socket that is closed with unread bytes resets the connection, and the client may never see the answer
+  /// that says why. So: say that nothing more comes, and swallow what the client still sends, for a moment.
   Task<> linger() {
     error_code ignored;
     socket_.shutdown(Socket::shutdown_send, ignored);

@@ -65,8 +65,8 @@ Result<std::unique_ptr<Listener>> listen_tcp(asio::any_io_executor executor, con
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
   error_code error;
   tcp::resolver resolver(executor);
-  const auto found =
-      resolver.resolve(host, address.substr(colon + 1), tcp::resolver::passive | tcp::resolver::numeric_service, error);
+  const auto found = resolver.resolve(host, address.substr(colon + 1),
+                                      tcp::resolver::passive | tcp::resolver::numeric_service, error);
   if (error) return cannot_listen(address, error);
   const tcp::endpoint endpoint = found.begin()->endpoint();
   tcp::acceptor acceptor(executor);
@@ -81,13 +81,15 @@ Result<std::unique_ptr<Listener>> listen_tcp(asio::any_io_executor executor, con
 
 /// A socket file outlives its process. It is taken over when nobody answers behind it.
 Result<void> clear_stale(asio::any_io_executor executor, const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   if (::lstat(path.c_str(), &status) != 0) return {};
-  if (!S_ISSOCK(status.st_mode)) return fail(ErrorKind::config, "cannot listen on unix:" + path + ": a file is there");
+  if (!S_ISSOCK(status.st_mode))
+    return fail(ErrorKind::config, "cannot listen on unix:" + path + ": a file is there");
   local::socket probe(executor);
   error_code error;
   probe.connect(local::endpoint(path), error);
-  if (!error) return fail(ErrorKind::config, "cannot listen on unix:" + path + ": another process listens there");
+  if (!error)
+    return fail(ErrorKind::config, "cannot listen on unix:" + path + ": another process listens there");
   if (::unlink(path.c_str()) != 0) return fail_errno(ErrorKind::config, "cannot replace " + path, errno);
   return {};
 }

@@ -19,7 +19,8 @@ namespace assay::api {
 class BodyReader {
  public:
   virtual ~BodyReader() = default;
-  /// The next piece, valid until the next call; empty: the body has ended. 408 and 400 when it does not arrive.
+  /// The next piece, valid until the next call; empty: the body has ended. 408 and 400 when it does not
+  /// arrive.
   virtual Task<Answer<std::string_view>> next() = 0;
 };
 

@@ -105,7 +105,8 @@ Task<Answer<const Route*>> admit(Context& context, std::span<const Route> routes
   if (route.creates && !request.header("idempotency-key").empty()) {
     const auto key = request.header("idempotency-key");
     if (key.size() > 255)
-      co_return refuse(422, "invalid_value", "an Idempotency-Key has at most 255 characters", "Idempotency-Key");
+      co_return refuse(422, "invalid_value", "an Idempotency-Key has at most 255 characters",
+                       "Idempotency-Key");
     request.receipt = Receipt{std::string(key), "", ""};
   }
   co_return &route;

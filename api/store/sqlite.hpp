@@ -1,5 +1,6 @@
-// SQLite behind a few lines of RAII, private to the store. Inside the store a statement that fails throws SqliteError;
-// the command boundary (sqlite_command.hpp) turns it into a Problem, so queries read as what they do.
+// SQLite behind a few lines of RAII, private to the store. Inside the store a statement that fails throws
+// SqliteError; the command boundary (sqlite_command.hpp) turns it into a Problem, so queries read as what
+// they do.
 #pragma once
 
 #include <sqlite3.h>
@@ -62,7 +63,9 @@ class Statement {
   void put(int index, bool value, Lifetime lifetime) { put(index, static_cast<int64_t>(value), lifetime); }
   void put(int index, double value, Lifetime);
   void put(int index, std::string_view value, Lifetime lifetime);
-  void put(int index, const std::string& value, Lifetime lifetime) { put(index, std::string_view(value), lifetime); }
+  void put(int index, const std::string& value, Lifetime lifetime) {
+    put(index, std::string_view(value), lifetime);
+  }
   void put(int index, const char* value, Lifetime lifetime) { put(index, std::string_view(value), lifetime); }
   void put(int index, Blob value, Lifetime lifetime);
   void put(int index, std::nullptr_t, Lifetime);
@@ -77,7 +80,8 @@ class Statement {
   int bound_ = 0;
 };
 
-/// One connection, used by one thread at a time. `sql` arguments must be string literals: they are the cache's keys.
+/// One connection, used by one thread at a time. `sql` arguments must be string literals: they are the
+/// cache's keys.
 class Database {
  public:
   Database(const std::string& path, int flags);

@@ -7,8 +7,10 @@ namespace assay::api {
 Problem problem_from(const SqliteError& error) {
   log::error("the store could not do its work", {{"error", error.what()}});
   const int code = error.code() & 0xff;
-  const bool passing = code == SQLITE_FULL || code == SQLITE_BUSY || code == SQLITE_IOERR || code == SQLITE_NOMEM;
-  if (passing) return {503, "store_unavailable", std::string("the store cannot be written now: ") + error.what()};
+  const bool passing =
+      code == SQLITE_FULL || code == SQLITE_BUSY || code == SQLITE_IOERR || code == SQLITE_NOMEM;
+  if (passing)
+    return {503, "store_unavailable", std::string("the store cannot be written now: ") + error.what()};
   return {500, "internal", "the store failed; its log says how"};
 }
 

@@ -1,4 +1,5 @@
-// How coroutines hand work to the store's threads: a bounded queue of commands, each answered on its caller's executor.
+// How coroutines hand work to the store's threads: a bounded queue of commands, each answered on its caller's
+// executor.
 #pragma once
 
 #include <boost/asio/associated_executor.hpp>
@@ -35,7 +36,9 @@ template <class Reply, class Work, class Handler>
 class CommandOf final : public Command {
  public:
   CommandOf(Work work, Handler handler)
-      : work_(std::move(work)), handler_(std::move(handler)), guard_(asio::get_associated_executor(handler_)) {}
+      : work_(std::move(work)),
+        handler_(std::move(handler)),
+        guard_(asio::get_associated_executor(handler_)) {}
 
   bool run(Database& db) override {
     try {
@@ -79,8 +82,8 @@ class CommandQueue {
   bool closed_ = false;
 };
 
-/// Runs `work(db)`, which returns an Answer, on a thread that serves `queue`. A full queue answers 503 at once: callers
-/// wait outside, where they can be told, not in here.
+/// Runs `work(db)`, which returns an Answer, on a thread that serves `queue`. A full queue answers 503 at
+/// once: callers wait outside, where they can be told, not in here.
 template <class Work>
 auto submit(CommandQueue& queue, Work work) -> Task<std::invoke_result_t<Work&, Database&>> {
   using Reply = std::invoke_result_t<Work&, Database&>;
@@ -89,11 +92,12 @@ auto submit(CommandQueue& queue, Work work) -> Task<std::invoke_result_t<Work&, 
     std::unique_ptr<Command> command =
         std::make_unique<CommandOf<Reply, Work, Handler>>(std::move(job), std::move(handler));
     if (to->push(command)) return;
-    command->fail(Problem(503, "overloaded", "the store has more to do than it can take on; try again shortly"));
+    command->fail(
+        Problem(503, "overloaded", "the store has more to do than it can take on; try again shortly"));
     command->answer();
   };
-  return asio::async_initiate<const asio::use_awaitable_t<>, void(Reply)>(std::move(initiate), asio::use_awaitable,
-                                                                          &queue, std::move(work));
+  return asio::async_initiate<const asio::use_awaitable_t<>, void(Reply)>(
+      std::move(initiate), asio::use_awaitable, &queue, std::move(work));
 }
 
 }  // namespace assay::api

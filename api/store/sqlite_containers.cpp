@@ -21,7 +21,8 @@ Container container_from(const Statement& row) {
 Answer<Container> find_container(Database& db, int64_t project, const std::string& name) {
   auto row = db.query(
       "SELECT id, public_id, label, metadata, logs, created_at FROM containers "
-      "WHERE project = ?1 AND gone = 0 AND (public_id = ?2 OR label = ?2) ORDER BY public_id = ?2 DESC LIMIT 1",
+      "WHERE project = ?1 AND gone = 0 AND (public_id = ?2 OR label = ?2) ORDER BY public_id = ?2 DESC LIMIT "
+      "1",
       project, name);
   if (!row.step()) return not_found("container", name, "container");
   return container_from(row);
@@ -29,13 +30,16 @@ Answer<Container> find_container(Database& db, int64_t project, const std::strin
 
 bool used_by_open_run(Database& db, SourceKind kind, int64_t source) {
   return db
-      .integer("SELECT 1 FROM run_sources s JOIN runs r ON r.id = s.run WHERE s.kind = ? AND s.source = ? AND r.status < 3 "
-               "LIMIT 1",
-               static_cast<int64_t>(kind), source)
+      .integer(
+          "SELECT 1 FROM run_sources s JOIN runs r ON r.id = s.run WHERE s.kind = ? AND s.source = ? AND "
+          "r.status < 3 "
+          "LIMIT 1",
+          static_cast<int64_t>(kind), source)
       .has_value();
 }
 
-Task<Answer<>> SqliteStore::create_container(int64_t project, Container container, std::optional<Receipt> receipt) {
+Task<Answer<>> SqliteStore::create_container(int64_t project, Container container,
+                                             std::optional<Receipt> receipt) {
   return write([=](Database& db) -> Answer<> {
     ASSAY_OK(keep_receipt(db, project, receipt));
     const auto made = db.run(
@@ -50,9 +54,11 @@ Task<Answer<>> SqliteStore::create_container(int64_t project, Container containe
 Task<Answer<Listing<Container>>> SqliteStore::containers(int64_t project, Page page) {
   return read([=](Database& db) -> Answer<Listing<Container>> {
     Listing<Container> list;
-    list.total = db.integer("SELECT count(*) FROM containers WHERE project = ? AND gone = 0", project).value_or(0);
+    list.total =
+        db.integer("SELECT count(*) FROM containers WHERE project = ? AND gone = 0", project).value_or(0);
     auto row = db.query(
-        "SELECT id, public_id, label, metadata, logs, created_at FROM containers WHERE project = ? AND gone = 0 "
+        "SELECT id, public_id, label, metadata, logs, created_at FROM containers WHERE project = ? AND gone "
+        "= 0 "
         "ORDER BY id DESC LIMIT ? OFFSET ?",
         project, page.limit, page.offset);
     while (row.step()) list.data.push_back(container_from(row));
@@ -82,13 +88,16 @@ Task<Answer<>> SqliteStore::append_logs(int64_t container, std::vector<std::stri
     int64_t at = now_ms();
     {
       auto row = db.query("SELECT logs, last_log_at FROM containers WHERE id = ? AND gone = 0", container);
-      if (!row.step()) return refuse(404, "container_not_found", "the container was deleted meanwhile", "container");
+      if (!row.step())
+        return refuse(404, "container_not_found", "the container was deleted meanwhile", "container");
       seq = row.integer(0);
-      // The order of times is that of seqs also when the wall clock is set back: a span of time is a range of seqs.
+      // The order of times is that of seqs also when the wall clock is set back: a span of time is a range of
+      // seqs.
       at = std::max(at, row.integer(1));
     }
     for (const auto& body : bodies)
-      db.run("INSERT INTO logs(container, seq, created_at, body) VALUES(?, ?, ?, ?)", container, seq++, at, body);
+      db.run("INSERT INTO logs(container, seq, created_at, body) VALUES(?, ?, ?, ?)", container, seq++, at,
+             body);
     db.run("UPDATE containers SET logs = ?, last_log_at = ? WHERE id = ?", seq, at, container);
     return {};
   });
@@ -97,8 +106,9 @@ Task<Answer<>> SqliteStore::append_logs(int64_t container, std::vector<std::stri
 Task<Answer<std::vector<LogEntry>>> SqliteStore::logs(int64_t container, Page page) {
   return read([=](Database& db) -> Answer<std::vector<LogEntry>> {
     std::vector<LogEntry> entries;
-    auto row = db.query("SELECT seq, created_at, body FROM logs WHERE container = ? AND seq >= ? ORDER BY seq LIMIT ?",
-                        container, page.offset, page.limit);
+    auto row = db.query(
+        "SELECT seq, created_at, body FROM logs WHERE container = ? AND seq >= ? ORDER BY seq LIMIT ?",
+        container, page.offset, page.limit);
     while (row.step()) entries.push_back({row.integer(0), row.integer(1), row.text(2)});
     return entries;
   });
@@ -107,8 +117,8 @@ Task<Answer<std::vector<LogEntry>>> SqliteStore::logs(int64_t container, Page pa
 Task<Answer<Lines>> SqliteStore::log_lines(int64_t container, Range range, size_t bytes) {
   return read([=](Database& db) -> Answer<Lines> {
     Lines lines;
-    auto row = db.query("SELECT body FROM logs WHERE container = ? AND seq >= ? AND seq < ? ORDER BY seq", container,
-                        range.from, range.to);
+    auto row = db.query("SELECT body FROM logs WHERE container = ? AND seq >= ? AND seq < ? ORDER BY seq",
+                        container, range.from, range.to);
     while (lines.text.size() < bytes && row.step()) {
       lines.text += row.view(0);
       lines.text += '\n';
@@ -120,8 +130,9 @@ Task<Answer<Lines>> SqliteStore::log_lines(int64_t container, Range range, size_
 
 Task<Answer<Range>> SqliteStore::log_range(int64_t container, int64_t since, int64_t until) {
   return read([=](Database& db) -> Answer<Range> {
-    auto row = db.query("SELECT min(seq), max(seq) FROM logs WHERE container = ? AND created_at >= ? AND created_at < ?",
-                        container, since, until);
+    auto row = db.query(
+        "SELECT min(seq), max(seq) FROM logs WHERE container = ? AND created_at >= ? AND created_at < ?",
+        container, since, until);
     if (!row.step() || row.null(0)) return Range{};
     return Range{row.integer(0), row.integer(1) + 1};
   });

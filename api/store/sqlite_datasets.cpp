@@ -33,7 +33,8 @@ Dataset dataset_from(const Statement& row) {
   dataset.rows = row.integer(3);
   dataset.bytes = row.integer(4);
   dataset.sha256 = row.text(5);
-  if (const auto columns = parse_json(row.view(6))) dataset.columns = columns->get<std::vector<std::string>>();
+  if (const auto columns = parse_json(row.view(6)))
+    dataset.columns = columns->get<std::vector<std::string>>();
   dataset.metadata = row.text(7);
   dataset.created_at = row.integer(8);
   return dataset;
@@ -45,7 +46,7 @@ Answer<Dataset> find_dataset(Database& db, int64_t project, const std::string& n
   return dataset_from(row);
 }
 
-std::unexpected<Problem> name_taken() {
+std::unexpected<Problem> dataset_name_taken() {
   return refuse(409, "label_conflict", "a dataset with this name exists already", "name");
 }
 
@@ -85,8 +86,8 @@ Task<Answer<int64_t>> SqliteStore::begin_upload(int64_t project, std::string nam
 Task<Answer<>> SqliteStore::append_rows(int64_t upload, int64_t first, int64_t rows, std::string lines) {
   const auto size = static_cast<int64_t>(lines.size());
   return write([=, data = compress(lines)](Database& db) -> Answer<> {
-    db.run("INSERT INTO chunks(dataset, first, rows, size, data) VALUES(?, ?, ?, ?, ?)", upload, first, rows, size,
-           Blob{data});
+    db.run("INSERT INTO chunks(dataset, first, rows, size, data) VALUES(?, ?, ?, ?, ?)", upload, first, rows,
+           size, Blob{data});
     return {};
   });
 }
@@ -95,14 +96,16 @@ Task<Answer<>> SqliteStore::finish_upload(int64_t project, int64_t upload, Datas
                                           std::optional<Receipt> receipt) {
   return write([=](Database& db) -> Answer<> {
     ASSAY_OK(keep_receipt(db, project, receipt));
-    const auto taken = db.integer("SELECT 1 FROM datasets WHERE project = ? AND name = ? AND ready = 1 AND gone = 0",
-                                  project, dataset.name);
-    if (taken) return name_taken();
+    const auto taken =
+        db.integer("SELECT 1 FROM datasets WHERE project = ? AND name = ? AND ready = 1 AND gone = 0",
+                   project, dataset.name);
+    if (taken) return dataset_name_taken();
     const auto finished = db.run(
-        "UPDATE datasets SET public_id = ?, rows = ?, bytes = ?, sha256 = ?, columns = ?, metadata = ?, created_at = ?, "
+        "UPDATE datasets SET public_id = ?, rows = ?, bytes = ?, sha256 = ?, columns = ?, metadata = ?, "
+        "created_at = ?, "
         "ready = 1 WHERE id = ? AND ready = 0 AND gone = 0",
-        dataset.id, dataset.rows, dataset.bytes, dataset.sha256, dump_json(Json(dataset.columns)), dataset.metadata,
-        dataset.created_at, upload);
+        dataset.id, dataset.rows, dataset.bytes, dataset.sha256, dump_json(Json(dataset.columns)),
+        dataset.metadata, dataset.created_at, upload);
     if (finished == 1) return {};
     return refuse(409, "upload_gone", "the upload was given up meanwhile");
   });
@@ -119,7 +122,8 @@ Task<Answer<Listing<Dataset>>> SqliteStore::datasets(int64_t project, Page page)
   return read([=](Database& db) -> Answer<Listing<Dataset>> {
     Listing<Dataset> list;
     list.total =
-        db.integer("SELECT count(*) FROM datasets WHERE project = ? AND ready = 1 AND gone = 0", project).value_or(0);
+        db.integer("SELECT count(*) FROM datasets WHERE project = ? AND ready = 1 AND gone = 0", project)
+            .value_or(0);
     auto row = db.query(
         "SELECT id, public_id, name, rows, bytes, sha256, columns, metadata, created_at FROM datasets "
         "WHERE project = ? AND ready = 1 AND gone = 0 ORDER BY id DESC LIMIT ? OFFSET ?",
@@ -146,8 +150,9 @@ Task<Answer<Dataset>> SqliteStore::delete_dataset(int64_t project, std::string n
 std::shared_ptr<const ChunkCache::Chunk> SqliteStore::load_chunk(Database& db, int64_t dataset, int64_t row) {
   if (auto cached = chunk_cache_.find(dataset, row)) return cached;
   auto found = db.query(
-      "SELECT first, size, data, rows FROM chunks WHERE dataset = ? AND first <= ? ORDER BY first DESC LIMIT 1", dataset,
-      row);
+      "SELECT first, size, data, rows FROM chunks WHERE dataset = ? AND first <= ? ORDER BY first DESC LIMIT "
+      "1",
+      dataset, row);
   if (!found.step() || row >= found.integer(0) + found.integer(3)) return nullptr;
   auto chunk = std::make_shared<ChunkCache::Chunk>();
   chunk->dataset = dataset;
@@ -155,7 +160,8 @@ std::shared_ptr<const ChunkCache::Chunk> SqliteStore::load_chunk(Database& db, i
   chunk->text.resize(static_cast<size_t>(found.integer(1)));
   const auto data = found.view(2);
   const size_t size = ZSTD_decompress(chunk->text.data(), chunk->text.size(), data.data(), data.size());
-  if (size != chunk->text.size()) throw SqliteError(SQLITE_CORRUPT, "a chunk of a dataset does not decompress");
+  if (size != chunk->text.size())
+    throw SqliteError(SQLITE_CORRUPT, "a chunk of a dataset does not decompress");
   for (size_t end = chunk->text.find('\n'); end != std::string::npos; end = chunk->text.find('\n', end + 1))
     chunk->ends.push_back(end + 1);
   if (static_cast<int64_t>(chunk->ends.size()) != found.integer(3))

@@ -1,8 +1,9 @@
 // The SQLite store, private to its sources.
 //
-// One writer thread takes commands from a bounded queue and commits them in groups: each in its own savepoint, all with
-// one fsync, and nobody is answered before it. So claims, heartbeats and appends of many workers cost one flush.
-// Two reader threads with connections of their own see the last commit (WAL) and never wait for the writer.
+// One writer thread takes commands from a bounded queue and commits them in groups: each in its own
+// savepoint, all with one fsync, and nobody is answered before it. So claims, heartbeats and appends of many
+// workers cost one flush. Two reader threads with connections of their own see the last commit (WAL) and
+// never wait for the writer.
 #pragma once
 
 #include <list>
@@ -42,12 +43,14 @@ class SqliteStore final : public Store {
   std::string incarnation() const override { return incarnation_; }
   Task<Answer<>> ping() override;
   Task<Answer<int64_t>> tick() override;
-  Task<Answer<>> create_key(std::string project, std::string name, unsigned scopes, std::string sha256) override;
+  Task<Answer<>> create_key(std::string project, std::string name, unsigned scopes,
+                            std::string sha256) override;
   Task<Answer<>> revoke_key(std::string sha256) override;
   Task<Answer<std::optional<Principal>>> principal(std::string key_sha256) override;
   Task<Answer<std::optional<Receipt>>> receipt(int64_t project, std::string key) override;
 
-  Task<Answer<>> create_container(int64_t project, Container container, std::optional<Receipt> receipt) override;
+  Task<Answer<>> create_container(int64_t project, Container container,
+                                  std::optional<Receipt> receipt) override;
   Task<Answer<Listing<Container>>> containers(int64_t project, Page page) override;
   Task<Answer<Container>> container(int64_t project, std::string name) override;
   Task<Answer<Container>> delete_container(int64_t project, std::string name) override;
@@ -67,7 +70,8 @@ class SqliteStore final : public Store {
   Task<Answer<Dataset>> delete_dataset(int64_t project, std::string name) override;
   Task<Answer<Lines>> dataset_lines(int64_t dataset, std::vector<Range> ranges, size_t bytes) override;
 
-  Task<Answer<>> create_evaluator(int64_t project, Evaluator evaluator, std::optional<Receipt> receipt) override;
+  Task<Answer<>> create_evaluator(int64_t project, Evaluator evaluator,
+                                  std::optional<Receipt> receipt) override;
   Task<Answer<Listing<Evaluator>>> evaluators(int64_t project, Page page) override;
   Task<Answer<Evaluator>> evaluator(int64_t project, std::string name) override;
   Task<Answer<>> update_evaluator(int64_t project, Evaluator evaluator) override;
@@ -77,8 +81,10 @@ class SqliteStore final : public Store {
   Task<Answer<Listing<Run>>> runs(int64_t project, RunFilter filter, Page page) override;
   Task<Answer<Run>> run(int64_t project, std::string id) override;
   Task<Answer<>> cancel_run(int64_t project, std::string id) override;
-  Task<Answer<std::vector<ResultRow>>> results(int64_t run, std::optional<OutcomeId> after, ResultFilter filter,
-                                               int64_t limit) override;
+  Task<Answer<std::vector<ResultRow>>> results(int64_t run, std::optional<OutcomeId> after,
+                                               ResultFilter filter, int64_t limit) override;
+  Task<Answer<std::vector<ResultRow>>> worst_results(int64_t run, ResultFilter filter,
+                                                     int64_t limit) override;
   Task<Answer<int64_t>> count_results(int64_t run, ResultFilter filter) override;
   Task<Answer<>> scan_scores(int64_t run, std::function<void(const ScoreRow&)> visit) override;
   Task<Answer<std::vector<Run>>> finalizing_runs() override;

@@ -17,8 +17,10 @@ struct ShardKey {
   auto operator<=>(const ShardKey&) const = default;
 };
 
-/// From the run with the fewest leases, so that a small run does not wait behind a large one; then from the oldest.
-std::optional<ShardKey> pick_shard(Database& db, int64_t project, const std::string& environments, int64_t now) {
+/// From the run with the fewest leases, so that a small run does not wait behind a large one; then from the
+/// oldest.
+std::optional<ShardKey> pick_shard(Database& db, int64_t project, const std::string& environments,
+                                   int64_t now) {
   const auto run = db.integer(
       "SELECT r.id FROM runs r WHERE r.project = ?1 AND r.status < 2 "
       "AND r.environment IN (SELECT value FROM json_each(?2)) "
@@ -27,8 +29,9 @@ std::optional<ShardKey> pick_shard(Database& db, int64_t project, const std::str
       project, environments, now);
   if (!run) return std::nullopt;
   const auto index = db.integer(
-      "SELECT idx FROM shards WHERE run = ? AND state = 0 AND not_before <= ? ORDER BY not_before, idx LIMIT 1", *run,
-      now);
+      "SELECT idx FROM shards WHERE run = ? AND state = 0 AND not_before <= ? ORDER BY not_before, idx LIMIT "
+      "1",
+      *run, now);
   if (!index) return std::nullopt;
   return ShardKey{*run, *index};
 }
@@ -40,7 +43,8 @@ Lease read_lease(Database& db, ShardKey shard) {
   int64_t outcomes = 0;
   {
     auto row = db.query(
-        "SELECT r.public_id, r.models, r.evaluators, r.trials, s.epoch, s.token, s.attempts, s.lo, s.hi, s.outcomes "
+        "SELECT r.public_id, r.models, r.evaluators, r.trials, s.epoch, s.token, s.attempts, s.lo, s.hi, "
+        "s.outcomes "
         "FROM shards s JOIN runs r ON r.id = s.run WHERE s.run = ? AND s.idx = ?",
         shard.run, shard.index);
     if (!row.step()) return lease;
@@ -53,7 +57,8 @@ Lease read_lease(Database& db, ShardKey shard) {
   lease.hi = shape.hi;
   if (outcomes > 0) lease.done = stored_codes(db, shard.run, shape);
   auto rows = db.query("SELECT side, rows FROM shard_rows WHERE run = ? AND idx = ?", shard.run, shard.index);
-  while (rows.step()) (rows.number(0) == 0 ? lease.sample_rows : lease.ground_truth_rows) = decode_rows(rows.view(1));
+  while (rows.step())
+    (rows.number(0) == 0 ? lease.sample_rows : lease.ground_truth_rows) = decode_rows(rows.view(1));
   return lease;
 }
 
@@ -61,7 +66,8 @@ Lease read_lease(Database& db, ShardKey shard) {
 std::vector<ShardKey> held(Database& db, int64_t worker, const std::optional<std::string>& claim) {
   std::vector<ShardKey> shards;
   auto row = db.query(
-      "SELECT run, idx FROM shards WHERE state = 1 AND worker = ?1 AND (?2 IS NULL OR claim = ?2) ORDER BY run, idx",
+      "SELECT run, idx FROM shards WHERE state = 1 AND worker = ?1 AND (?2 IS NULL OR claim = ?2) ORDER BY "
+      "run, idx",
       worker, claim);
   while (row.step()) shards.push_back({row.integer(0), row.integer(1)});
   return shards;
@@ -72,7 +78,8 @@ std::vector<ShardKey> held(Database& db, int64_t worker, const std::optional<std
 int64_t expire_leases(Database& db, const LeasePolicy& policy, int64_t now) {
   // An offer that was never accepted did not run, so it counts no attempt.
   return db.run(
-      "UPDATE shards SET state = 0, attempts = attempts + accepted, token = NULL, worker = NULL, claim = NULL "
+      "UPDATE shards SET state = 0, attempts = attempts + accepted, token = NULL, worker = NULL, claim = "
+      "NULL "
       "WHERE state = 1 AND (lease_until <= ?1 OR (accepted = 0 AND granted_at + ?2 <= ?1))",
       now, policy.accept_within.count());
 }
@@ -82,7 +89,8 @@ Task<Answer<std::string>> SqliteStore::register_worker(int64_t project, WorkerHe
     std::optional<int64_t> worker;
     std::string id, boot;
     {
-      auto row = db.query("SELECT id, public_id, boot FROM workers WHERE project = ? AND name = ?", project, hello.name);
+      auto row = db.query("SELECT id, public_id, boot FROM workers WHERE project = ? AND name = ?", project,
+                          hello.name);
       if (row.step()) {
         worker = row.integer(0);
         id = row.text(1);
@@ -93,25 +101,31 @@ Task<Answer<std::string>> SqliteStore::register_worker(int64_t project, WorkerHe
     if (!worker) {
       id = make_id("wrk_");
       db.run(
-          "INSERT INTO workers(public_id, project, name, boot, version, sandbox, environments, slots, seen_at) "
+          "INSERT INTO workers(public_id, project, name, boot, version, sandbox, environments, slots, "
+          "seen_at) "
           "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-          id, project, hello.name, hello.boot_id, hello.version, hello.sandbox, environments, hello.slots, now_ms());
+          id, project, hello.name, hello.boot_id, hello.version, hello.sandbox, environments, hello.slots,
+          now_ms());
       worker = db.last_row();
     } else {
       const bool past =
-          db.integer("SELECT 1 FROM worker_boots WHERE worker = ? AND boot = ?", *worker, hello.boot_id).has_value();
+          db.integer("SELECT 1 FROM worker_boots WHERE worker = ? AND boot = ?", *worker, hello.boot_id)
+              .has_value();
       if (past && boot != hello.boot_id) return superseded();
       db.run(
-          "UPDATE workers SET boot = ?, version = ?, sandbox = ?, environments = ?, slots = ?, seen_at = ? WHERE id = ?",
+          "UPDATE workers SET boot = ?, version = ?, sandbox = ?, environments = ?, slots = ?, seen_at = ? "
+          "WHERE id = ?",
           hello.boot_id, hello.version, hello.sandbox, environments, hello.slots, now_ms(), *worker);
       // Another boot of one name means that the process which held these leases is gone.
       if (boot != hello.boot_id)
         db.run(
-            "UPDATE shards SET state = 0, attempts = attempts + accepted, token = NULL, worker = NULL, claim = NULL "
+            "UPDATE shards SET state = 0, attempts = attempts + accepted, token = NULL, worker = NULL, claim "
+            "= NULL "
             "WHERE state = 1 AND worker = ?",
             *worker);
     }
-    db.run("INSERT INTO worker_boots(worker, boot) VALUES(?, ?) ON CONFLICT DO NOTHING", *worker, hello.boot_id);
+    db.run("INSERT INTO worker_boots(worker, boot) VALUES(?, ?) ON CONFLICT DO NOTHING", *worker,
+           hello.boot_id);
     return id;
   });
 }
@@ -164,7 +178,8 @@ Task<Answer<HeartbeatAnswer>> SqliteStore::heartbeat(WorkerRef who, std::vector<
       } else if (holds(*found, worker, lease)) {
         verdict = LeaseVerdict::ok;
         listed.insert({found->run, lease.shard});
-        db.run("UPDATE shards SET lease_until = ?, accepted = 1 WHERE run = ? AND idx = ?", until, found->run, lease.shard);
+        db.run("UPDATE shards SET lease_until = ?, accepted = 1 WHERE run = ? AND idx = ?", until, found->run,
+               lease.shard);
       }
     }
     for (const auto& shard : held(db, worker.row, std::nullopt))
@@ -178,8 +193,10 @@ Task<Answer<>> SqliteStore::release(WorkerRef who, LeaseRef lease) {
     ASSAY_TRY(const auto worker, known_worker(db, who));
     ASSAY_TRY(const auto shard, find_shard(db, who.project, lease));
     if (!holds(shard, worker, lease)) return lost();
-    db.run("UPDATE shards SET state = 0, token = NULL, worker = NULL, claim = NULL, not_before = 0 WHERE run = ? AND idx = ?",
-           shard.run, lease.shard);
+    db.run(
+        "UPDATE shards SET state = 0, token = NULL, worker = NULL, claim = NULL, not_before = 0 WHERE run = "
+        "? AND idx = ?",
+        shard.run, lease.shard);
     return {};
   });
 }

@@ -13,11 +13,12 @@ Answer<> check_identities(const OutcomeBatch& batch, const Shape& shape) {
     const auto& id = batch.rows[i].id;
     if (shape.contains(id)) continue;
     return invalid("outcomes[" + std::to_string(i) + ']',
-                   "outcome (item " + std::to_string(id.item) + ", model " + std::to_string(id.model) + ", evaluator " +
-                       std::to_string(id.evaluator) + ", trial " + std::to_string(id.trial) +
+                   "outcome (item " + std::to_string(id.item) + ", model " + std::to_string(id.model) +
+                       ", evaluator " + std::to_string(id.evaluator) + ", trial " + std::to_string(id.trial) +
                        ") is not one of this shard: items " + std::to_string(shape.lo) + " to " +
                        std::to_string(shape.hi - 1) + ", " + std::to_string(shape.models) + " models, " +
-                       std::to_string(shape.evaluators) + " evaluators, " + std::to_string(shape.trials) + " trials");
+                       std::to_string(shape.evaluators) + " evaluators, " + std::to_string(shape.trials) +
+                       " trials");
   }
   return {};
 }
@@ -26,18 +27,20 @@ struct Counts {
   int64_t inserted = 0, errors = 0;
 };
 
-/// First writer wins: an identity that is there already stays as it is, and only what was really inserted is counted.
+/// First writer wins: an identity that is there already stays as it is, and only what was really inserted is
+/// counted.
 Counts insert_outcomes(Database& db, int64_t run, const OutcomeBatch& batch) {
   Counts counts;
   auto insert = db.prepare(
-      "INSERT INTO outcomes(run, item, model, evaluator, trial, verdict, kind, score, passed, wall_us, payload) "
+      "INSERT INTO outcomes(run, item, model, evaluator, trial, verdict, kind, score, passed, wall_us, "
+      "payload) "
       "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING");
   for (const auto& row : batch.rows) {
     const auto kind = row.verdict == Verdict::errored ? std::optional(row.kind) : std::nullopt;
     const auto score = row.verdict == Verdict::scored ? std::optional(row.score) : std::nullopt;
     insert.reset();
-    insert.bind(true, run, row.id.item, row.id.model, row.id.evaluator, row.id.trial, static_cast<int>(row.verdict), kind,
-                score, row.passed, row.wall_us, batch.payload(row));
+    insert.bind(true, run, row.id.item, row.id.model, row.id.evaluator, row.id.trial,
+                static_cast<int>(row.verdict), kind, score, row.passed, row.wall_us, batch.payload(row));
     insert.step();
     if (db.changes() == 0) continue;
     ++counts.inserted;
@@ -71,7 +74,8 @@ std::unexpected<Problem> incomplete(const std::vector<Range>& missing) {
 
 void end_run_in_error(Database& db, int64_t run, const std::string& message) {
   const auto moved =
-      db.run("UPDATE runs SET status = 4, error = ?, completed_at = ? WHERE id = ? AND status < 2", message, now_ms(), run);
+      db.run("UPDATE runs SET status = 4, error = ?, completed_at = ? WHERE id = ? AND status < 2", message,
+             now_ms(), run);
   if (moved == 1) end_shards(db, run);
 }
 
@@ -87,9 +91,12 @@ Task<Answer<AppendAnswer>> SqliteStore::append(WorkerRef who, LeaseRef lease, Ou
     const auto counts = insert_outcomes(db, shard.run, batch);
     const bool held = holds(shard, worker, lease);
     if (counts.inserted > 0) {
-      db.run("UPDATE shards SET outcomes = outcomes + ?, errors = errors + ?, fruitless = 0 WHERE run = ? AND idx = ?",
-             counts.inserted, counts.errors, shard.run, lease.shard);
-      db.run("INSERT INTO run_sandboxes(run, mode) VALUES(?, ?) ON CONFLICT DO NOTHING", shard.run, worker.sandbox);
+      db.run(
+          "UPDATE shards SET outcomes = outcomes + ?, errors = errors + ?, fruitless = 0 WHERE run = ? AND "
+          "idx = ?",
+          counts.inserted, counts.errors, shard.run, lease.shard);
+      db.run("INSERT INTO run_sandboxes(run, mode) VALUES(?, ?) ON CONFLICT DO NOTHING", shard.run,
+             worker.sandbox);
     }
     if (held)
       db.run("UPDATE shards SET lease_until = ?, accepted = 1 WHERE run = ? AND idx = ?",
@@ -110,10 +117,12 @@ Task<Answer<CompleteAnswer>> SqliteStore::complete(WorkerRef who, LeaseRef lease
     const auto stored = stored_codes(db, shard.run, shard.shape);
     const auto missing = complement(stored, shard.shape.size());
     if (!missing.empty()) return incomplete(missing);
-    db.run("UPDATE shards SET state = 2, worker = NULL, claim = NULL WHERE run = ? AND idx = ?", shard.run, lease.shard);
+    db.run("UPDATE shards SET state = 2, worker = NULL, claim = NULL WHERE run = ? AND idx = ?", shard.run,
+           lease.shard);
     db.run("UPDATE runs SET shards_done = shards_done + 1 WHERE id = ?", shard.run);
     // In the same transaction as the last shard, so that exactly one of them sees the run become complete.
-    const auto last = db.run("UPDATE runs SET status = 2 WHERE id = ? AND status = 1 AND shards_done = shards", shard.run);
+    const auto last =
+        db.run("UPDATE runs SET status = 2 WHERE id = ? AND status = 1 AND shards_done = shards", shard.run);
     return CompleteAnswer{last == 1};
   });
 }
@@ -133,7 +142,8 @@ Task<Answer<>> SqliteStore::fail_shard(WorkerRef who, LeaseRef lease, ShardFailu
     constexpr int64_t kLongest = 60;
     const int64_t factor = std::min(kLongest, int64_t{1} << std::min<int64_t>(shard.attempts + 1, 6));
     db.run(
-        "UPDATE shards SET state = 0, attempts = attempts + 1, fruitless = ?, token = NULL, worker = NULL, claim = NULL, "
+        "UPDATE shards SET state = 0, attempts = attempts + 1, fruitless = ?, token = NULL, worker = NULL, "
+        "claim = NULL, "
         "not_before = ? WHERE run = ? AND idx = ?",
         fruitless, options_.clock() + options_.leases.retry_base.count() * factor, shard.run, lease.shard);
     return {};

@@ -6,7 +6,9 @@ namespace {
 
 constexpr int64_t kScanPage = 20'000;
 
-Verdict verdict_from(int64_t number) { return static_cast<Verdict>(number); }
+Verdict verdict_from(int64_t number) {
+  return static_cast<Verdict>(number);
+}
 
 std::optional<bool> passed_from(const Statement& row, int column) {
   if (row.null(column)) return std::nullopt;
@@ -15,6 +17,21 @@ std::optional<bool> passed_from(const Statement& row, int column) {
 
 OutcomeId id_from(const Statement& row) {
   return {row.integer(0), row.number(1), row.number(2), row.number(3)};
+}
+
+std::vector<ResultRow> read_results(Statement& row) {
+  std::vector<ResultRow> results;
+  while (row.step()) {
+    ResultRow result;
+    result.id = id_from(row);
+    result.verdict = verdict_from(row.integer(4));
+    result.score = row.real(5);
+    result.passed = passed_from(row, 6);
+    result.wall_us = row.integer(7);
+    result.payload = row.text(8);
+    results.push_back(std::move(result));
+  }
+  return results;
 }
 
 // Before every identity: items count from 0.
@@ -28,21 +45,25 @@ Task<Answer<std::vector<ResultRow>>> SqliteStore::results(int64_t run, std::opti
     const OutcomeId from = after.value_or(kBeforeAll);
     auto row = db.query(
         "SELECT item, model, evaluator, trial, verdict, score, passed, wall_us, payload FROM outcomes "
-        "WHERE run = ?1 AND (item, model, evaluator, trial) > (?2, ?3, ?4, ?5) AND (?6 IS NULL OR evaluator = ?6) "
+        "WHERE run = ?1 AND (item, model, evaluator, trial) > (?2, ?3, ?4, ?5) AND (?6 IS NULL OR evaluator "
+        "= ?6) "
         "AND (?7 = 0 OR verdict = 1 OR passed = 0) ORDER BY item, model, evaluator, trial LIMIT ?8",
         run, from.item, from.model, from.evaluator, from.trial, filter.evaluator, filter.failed, limit);
-    std::vector<ResultRow> results;
-    while (row.step()) {
-      ResultRow result;
-      result.id = id_from(row);
-      result.verdict = verdict_from(row.integer(4));
-      result.score = row.real(5);
-      result.passed = passed_from(row, 6);
-      result.wall_us = row.integer(7);
-      result.payload = row.text(8);
-      results.push_back(std::move(result));
-    }
-    return results;
+    return read_results(row);
+  });
+}
+
+Task<Answer<std::vector<ResultRow>>> SqliteStore::worst_results(int64_t run, ResultFilter filter,
+                                                                int64_t limit) {
+  return read([=](Database& db) -> Answer<std::vector<ResultRow>> {
+    auto row = db.query(
+        "SELECT item, model, evaluator, trial, verdict, score, passed, wall_us, payload FROM outcomes "
+        "WHERE run = ?1 AND (?2 IS NULL OR evaluator = ?2) AND (verdict = 1 OR (verdict = 0 AND passed IS "
+        "NOT 1)) "
+        "AND (?3 = 0 OR verdict = 1 OR passed = 0) "
+        "ORDER BY verdict = 0, passed IS NULL, score, item, model, evaluator, trial LIMIT ?4",
+        run, filter.evaluator, filter.failed, limit);
+    return read_results(row);
   });
 }
 
@@ -58,8 +79,9 @@ Task<Answer<int64_t>> SqliteStore::count_results(int64_t run, ResultFilter filte
 }
 
 Task<Answer<>> SqliteStore::scan_scores(int64_t run, std::function<void(const ScoreRow&)> visit) {
-  // In pages, so that a million outcomes do not keep one of the readers from everybody else. Rows that arrive behind
-  // the place that was reached are simply not in these metrics: a run that is being finalized gets none.
+  // In pages, so that a million outcomes do not keep one of the readers from everybody else. Rows that arrive
+  // behind the place that was reached are simply not in these metrics: a run that is being finalized gets
+  // none.
   OutcomeId from = kBeforeAll;
   for (;;) {
     const auto page = co_await read([=, &visit](Database& db) -> Answer<std::optional<OutcomeId>> {

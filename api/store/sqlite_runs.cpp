@@ -11,10 +11,12 @@
 namespace assay::api {
 namespace {
 
-#define ASSAY_RUN_COLUMNS                                                                                          \
-  "SELECT r.id, r.public_id, r.status, r.environment, r.items, r.models, r.evaluators, r.trials, r.spec, r.detail, " \
-  "r.metrics, r.error, r.shards, r.shards_done, r.created_at, r.started_at, r.completed_at, "                       \
-  "(SELECT total(outcomes) FROM shards s WHERE s.run = r.id), (SELECT total(errors) FROM shards s WHERE s.run = r.id), " \
+#define ASSAY_RUN_COLUMNS                                                                                  \
+  "SELECT r.id, r.public_id, r.status, r.environment, r.items, r.models, r.evaluators, r.trials, r.spec, " \
+  "r.detail, "                                                                                             \
+  "r.metrics, r.error, r.shards, r.shards_done, r.created_at, r.started_at, r.completed_at, "              \
+  "(SELECT total(outcomes) FROM shards s WHERE s.run = r.id), (SELECT total(errors) FROM shards s WHERE "  \
+  "s.run = r.id), "                                                                                        \
   "(SELECT group_concat(mode) FROM run_sandboxes b WHERE b.run = r.id) FROM runs r "
 
 std::vector<std::string> split_commas(std::string_view text) {
@@ -57,13 +59,16 @@ Run run_from(const Statement& row) {
 Answer<> still_there(Database& db, const NewRun& plan) {
   for (const auto& evaluator : plan.evaluators)
     if (!db.integer("SELECT 1 FROM evaluators WHERE id = ? AND gone = 0", evaluator.row))
-      return refuse(404, "evaluator_not_found", "an evaluator of the run was deleted meanwhile", "evaluators");
+      return refuse(404, "evaluator_not_found", "an evaluator of the run was deleted meanwhile",
+                    "evaluators");
   for (const auto& source : plan.sources) {
     const bool dataset = source.kind == SourceKind::dataset;
-    const auto found = dataset ? db.integer("SELECT 1 FROM datasets WHERE id = ? AND gone = 0 AND ready = 1", source.row)
-                               : db.integer("SELECT 1 FROM containers WHERE id = ? AND gone = 0", source.row);
+    const auto found =
+        dataset ? db.integer("SELECT 1 FROM datasets WHERE id = ? AND gone = 0 AND ready = 1", source.row)
+                : db.integer("SELECT 1 FROM containers WHERE id = ? AND gone = 0", source.row);
     if (found) continue;
-    return refuse(404, dataset ? "dataset_not_found" : "container_not_found", "a source of the run was deleted meanwhile");
+    return refuse(404, dataset ? "dataset_not_found" : "container_not_found",
+                  "a source of the run was deleted meanwhile");
   }
   return {};
 }
@@ -71,8 +76,10 @@ Answer<> still_there(Database& db, const NewRun& plan) {
 void insert_shards(Database& db, int64_t run, const NewRun& plan) {
   const auto rows = [&](int64_t shard, int side, const std::vector<int64_t>& all, Range range) {
     if (all.empty()) return;
-    const auto part = std::span(all).subspan(static_cast<size_t>(range.from), static_cast<size_t>(range.to - range.from));
-    db.run("INSERT INTO shard_rows(run, idx, side, rows) VALUES(?, ?, ?, ?)", run, shard, side, Blob{encode_rows(part)});
+    const auto part =
+        std::span(all).subspan(static_cast<size_t>(range.from), static_cast<size_t>(range.to - range.from));
+    db.run("INSERT INTO shard_rows(run, idx, side, rows) VALUES(?, ?, ?, ?)", run, shard, side,
+           Blob{encode_rows(part)});
   };
   int64_t shard = 0;
   for (int64_t lo = 0; lo < plan.run.items; lo += plan.shard_size, ++shard) {
@@ -101,10 +108,11 @@ Task<Answer<>> SqliteStore::create_run(int64_t project, NewRun plan, std::option
     ASSAY_OK(still_there(db, plan));
     const Run& run = plan.run;
     db.run(
-        "INSERT INTO runs(public_id, project, container, environment, status, items, models, evaluators, trials, shards, "
+        "INSERT INTO runs(public_id, project, container, environment, status, items, models, evaluators, "
+        "trials, shards, "
         "spec, detail, created_at) VALUES(?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)",
-        run.id, project, plan.container, run.environment, run.items, run.models, run.evaluators, run.trials, run.shards,
-        run.spec, run.detail, run.created_at);
+        run.id, project, plan.container, run.environment, run.items, run.models, run.evaluators, run.trials,
+        run.shards, run.spec, run.detail, run.created_at);
     const int64_t row = db.last_row();
     for (size_t i = 0; i < plan.evaluators.size(); ++i)
       db.run("INSERT INTO run_evaluators(run, idx, evaluator, version) VALUES(?, ?, ?, ?)", row, i,
@@ -120,17 +128,20 @@ Task<Answer<>> SqliteStore::create_run(int64_t project, NewRun plan, std::option
 Task<Answer<Listing<Run>>> SqliteStore::runs(int64_t project, RunFilter filter, Page page) {
   return read([=](Database& db) -> Answer<Listing<Run>> {
     const auto low = filter.status ? std::optional(static_cast<int>(*filter.status)) : std::nullopt;
-    const auto high = low == static_cast<int>(RunStatus::running) ? std::optional(static_cast<int>(RunStatus::finalizing)) : low;
+    const auto high = low == static_cast<int>(RunStatus::running)
+                          ? std::optional(static_cast<int>(RunStatus::finalizing))
+                          : low;
     Listing<Run> list;
     list.total = db.integer(
                        "SELECT count(*) FROM runs WHERE project = ? AND (?2 IS NULL OR container = ?2) "
                        "AND (?3 IS NULL OR status BETWEEN ?3 AND ?4)",
                        project, filter.container, low, high)
                      .value_or(0);
-    auto row = db.query(ASSAY_RUN_COLUMNS
-                        "WHERE r.project = ?1 AND (?2 IS NULL OR r.container = ?2) "
-                        "AND (?3 IS NULL OR r.status BETWEEN ?3 AND ?4) ORDER BY r.id DESC LIMIT ?5 OFFSET ?6",
-                        project, filter.container, low, high, page.limit, page.offset);
+    auto row =
+        db.query(ASSAY_RUN_COLUMNS
+                 "WHERE r.project = ?1 AND (?2 IS NULL OR r.container = ?2) "
+                 "AND (?3 IS NULL OR r.status BETWEEN ?3 AND ?4) ORDER BY r.id DESC LIMIT ?5 OFFSET ?6",
+                 project, filter.container, low, high, page.limit, page.offset);
     while (row.step()) list.data.push_back(run_from(row));
     return list;
   });
@@ -163,8 +174,8 @@ Task<Answer<std::vector<Run>>> SqliteStore::finalizing_runs() {
 
 Task<Answer<bool>> SqliteStore::finish_run(int64_t run, std::string metrics) {
   return write([=](Database& db) -> Answer<bool> {
-    return db.run("UPDATE runs SET status = 3, metrics = ?, completed_at = ? WHERE id = ? AND status = 2", metrics,
-                  now_ms(), run) == 1;
+    return db.run("UPDATE runs SET status = 3, metrics = ?, completed_at = ? WHERE id = ? AND status = 2",
+                  metrics, now_ms(), run) == 1;
   });
 }
 

@@ -2,11 +2,12 @@
 
 namespace assay::api {
 
-// Times are Unix milliseconds, but for the lease columns, which hold a steady clock's: they mean something only to the
-// process that wrote them, and are set anew when a store is opened.
+// Times are Unix milliseconds, but for the lease columns, which hold a steady clock's: they mean something
+// only to the process that wrote them, and are set anew when a store is opened.
 //
-// AUTOINCREMENT: caches and other tables hold these numbers, so that of a deleted row must never name another.
-// gone: 1 for what was deleted and is being cleared away in small steps; uploads that are not finished are `ready` 0.
+// AUTOINCREMENT: caches and other tables hold these numbers, so that of a deleted row must never name
+// another. gone: 1 for what was deleted and is being cleared away in small steps; uploads that are not
+// finished are `ready` 0.
 const char* const kSchema = R"sql(
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 

@@ -32,8 +32,9 @@ SqliteOptions with_defaults(SqliteOptions options) {
 
 void set_up_connection(Database& db) {
   db.script(
-      "PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON; PRAGMA cache_size=-32768; PRAGMA mmap_size=268435456;"
-      "PRAGMA trusted_schema=OFF;");
+      "PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON; PRAGMA cache_size=-32768; PRAGMA "
+      "mmap_size=268435456;"
+      "PRAGMA trusted_schema=OFF; PRAGMA busy_timeout=5000;");
 }
 
 }  // namespace
@@ -53,11 +54,13 @@ SqliteStore::~SqliteStore() {
 }
 
 Result<void> SqliteStore::lock_file() {
-  // A file beside the database: SQLite's own locks on it belong to the process, and closing any descriptor drops them.
+  // A file beside the database: SQLite's own locks on it belong to the process, and closing any descriptor
+  // drops them.
   ASSAY_TRY(lock_, open_cloexec(path_ + ".lock", O_RDWR | O_CREAT, 0600));
   if (::flock(lock_.get(), LOCK_EX | LOCK_NB) == 0) return {};
   if (errno != EWOULDBLOCK) return fail_errno(ErrorKind::config, "cannot lock " + path_, errno);
-  return fail(ErrorKind::config, "another process holds the store " + path_ + "; stop it, or use another --store");
+  return fail(ErrorKind::config,
+              "another process holds the store " + path_ + "; stop it, or use another --store");
 }
 
 Result<void> SqliteStore::open() {
@@ -69,7 +72,9 @@ Result<void> SqliteStore::open() {
     temporary_directory_ = pattern;
     path_ = pattern + "/store.db";
   }
-  ASSAY_OK(lock_file());
+  if (!options_.beside_server) {
+    ASSAY_OK(lock_file());
+  }
   // Made here and closed before SQLite opens it, so that nobody else can read it from the start.
   {
     ASSAY_TRY(const auto made, open_cloexec(path_, O_RDWR | O_CREAT, 0600));
@@ -77,9 +82,10 @@ Result<void> SqliteStore::open() {
   try {
     writer_ = std::make_unique<Database>(path_, SQLITE_OPEN_READWRITE);
     prepare_schema(*writer_);
-    recover(*writer_);
+    if (!options_.beside_server) recover(*writer_);
     for (int i = 0; i < kReaders; ++i) {
-      readers_.push_back(std::make_unique<Database>(path_, SQLITE_OPEN_READWRITE));  // WAL readers write its index
+      readers_.push_back(
+          std::make_unique<Database>(path_, SQLITE_OPEN_READWRITE));  // WAL readers write its index
       set_up_connection(*readers_.back());
       readers_.back()->script("PRAGMA query_only=ON");
     }
@@ -99,8 +105,9 @@ void SqliteStore::prepare_schema(Database& db) {
   db.script("PRAGMA wal_autocheckpoint=8000; PRAGMA journal_size_limit=67108864;");
   const auto version = db.integer("PRAGMA user_version").value_or(0);
   if (version > kSchemaVersion)
-    throw SqliteError(SQLITE_ERROR, "it was written by a newer version of assay (schema " + std::to_string(version) +
-                                        ", this one knows " + std::to_string(kSchemaVersion) + ")");
+    throw SqliteError(SQLITE_ERROR, "it was written by a newer version of assay (schema " +
+                                        std::to_string(version) + ", this one knows " +
+                                        std::to_string(kSchemaVersion) + ")");
   if (version == 0) {
     db.script("BEGIN IMMEDIATE");
     db.script(kSchema);
@@ -117,7 +124,8 @@ void SqliteStore::recover(Database& db) {
   db.script("BEGIN IMMEDIATE");
   // Workers get a whole TTL from now to be heard: they could not reach us while we were away.
   const int64_t now = options_.clock();
-  db.run("UPDATE shards SET granted_at = ?, lease_until = ? WHERE state = 1", now, now + options_.leases.ttl.count());
+  db.run("UPDATE shards SET granted_at = ?, lease_until = ? WHERE state = 1", now,
+         now + options_.leases.ttl.count());
   db.run("UPDATE shards SET not_before = 0 WHERE state = 0 AND not_before > 0");
   db.run("UPDATE datasets SET gone = 1 WHERE ready = 0");
   db.script("COMMIT");
@@ -138,7 +146,8 @@ void SqliteStore::commit_group(std::vector<std::unique_ptr<Command>>& group) {
     for (auto& command : group) {
       writer_->run("SAVEPOINT command");
       const bool keep = command->run(*writer_);
-      // An error such as a full disk may already have ended the transaction: then nothing of the group was kept.
+      // An error such as a full disk may already have ended the transaction: then nothing of the group was
+      // kept.
       if (!writer_->in_transaction()) throw SqliteError(SQLITE_FULL, "the transaction was rolled back");
       if (!keep) writer_->run("ROLLBACK TO command");
       writer_->run("RELEASE command");
@@ -194,21 +203,24 @@ Task<Answer<int64_t>> SqliteStore::tick() {
     db.run("DELETE FROM receipts WHERE created_at < ?", now_ms() - kReceiptLife);
     // In small steps, so that clearing away gigabytes never keeps a claim waiting.
     if (const auto dataset = db.integer("SELECT id FROM datasets WHERE gone = 1 LIMIT 1")) {
-      db.run("DELETE FROM chunks WHERE rowid IN (SELECT rowid FROM chunks WHERE dataset = ? LIMIT 64)", *dataset);
+      db.run("DELETE FROM chunks WHERE rowid IN (SELECT rowid FROM chunks WHERE dataset = ? LIMIT 64)",
+             *dataset);
       if (db.changes() == 0) db.run("DELETE FROM datasets WHERE id = ?", *dataset);
     }
     if (const auto container = db.integer("SELECT id FROM containers WHERE gone = 1 LIMIT 1")) {
-      db.run("DELETE FROM logs WHERE rowid IN (SELECT rowid FROM logs WHERE container = ? LIMIT 1000)", *container);
+      db.run("DELETE FROM logs WHERE rowid IN (SELECT rowid FROM logs WHERE container = ? LIMIT 1000)",
+             *container);
       if (db.changes() == 0) db.run("DELETE FROM containers WHERE id = ?", *container);
     }
     const int64_t now = options_.clock();
-    const auto waited =
-        db.run("UPDATE shards SET not_before = 0 WHERE state = 0 AND not_before > 0 AND not_before <= ?", now);
+    const auto waited = db.run(
+        "UPDATE shards SET not_before = 0 WHERE state = 0 AND not_before > 0 AND not_before <= ?", now);
     return waited + expire_leases(db, options_.leases, now);
   });
 }
 
-Task<Answer<>> SqliteStore::create_key(std::string project, std::string name, unsigned scopes, std::string sha256) {
+Task<Answer<>> SqliteStore::create_key(std::string project, std::string name, unsigned scopes,
+                                       std::string sha256) {
   return write([=](Database& db) -> Answer<> {
     db.run("INSERT INTO projects(name, created_at) VALUES(?, ?) ON CONFLICT DO NOTHING", project, now_ms());
     db.run(
@@ -228,7 +240,8 @@ Task<Answer<>> SqliteStore::revoke_key(std::string sha256) {
 
 Task<Answer<std::optional<Principal>>> SqliteStore::principal(std::string key_sha256) {
   return read([=](Database& db) -> Answer<std::optional<Principal>> {
-    auto row = db.query("SELECT project, scopes FROM keys WHERE sha256 = ? AND revoked_at IS NULL", key_sha256);
+    auto row =
+        db.query("SELECT project, scopes FROM keys WHERE sha256 = ? AND revoked_at IS NULL", key_sha256);
     if (!row.step()) return std::nullopt;
     return Principal{row.integer(0), static_cast<unsigned>(row.integer(1))};
   });
@@ -236,8 +249,9 @@ Task<Answer<std::optional<Principal>>> SqliteStore::principal(std::string key_sh
 
 Task<Answer<std::optional<Receipt>>> SqliteStore::receipt(int64_t project, std::string key) {
   return read([=](Database& db) -> Answer<std::optional<Receipt>> {
-    auto row = db.query("SELECT request_sha256, response FROM receipts WHERE project = ? AND key = ? AND created_at >= ?",
-                        project, key, now_ms() - kReceiptLife);
+    auto row = db.query(
+        "SELECT request_sha256, response FROM receipts WHERE project = ? AND key = ? AND created_at >= ?",
+        project, key, now_ms() - kReceiptLife);
     if (!row.step()) return std::nullopt;
     return Receipt{key, row.text(0), row.text(1)};
   });
@@ -252,7 +266,8 @@ Answer<> keep_receipt(Database& db, int64_t project, const std::optional<Receipt
       "ON CONFLICT DO NOTHING",
       project, receipt->key, receipt->request_sha256, receipt->response, now_ms());
   if (kept == 1) return {};
-  return refuse(409, "idempotency_key_in_use", "another request with this Idempotency-Key was done meanwhile");
+  return refuse(409, "idempotency_key_in_use",
+                "another request with this Idempotency-Key was done meanwhile");
 }
 
 Result<std::unique_ptr<Store>> open_sqlite_store(SqliteOptions options) {

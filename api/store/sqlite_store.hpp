@@ -17,6 +17,8 @@ struct SqliteOptions {
   size_t queue = 4096;  ///< commands that may wait, for the writer and for the readers
   /// Milliseconds of a steady clock, for leases; tests bring their own.
   std::function<int64_t()> clock;
+  /// For one short write into a store that another process may be serving: takes no lock, touches no lease.
+  bool beside_server = false;
 };
 
 /// One sentence says why it cannot be opened: held by another process, of a newer version, no permission, …

@@ -7,14 +7,17 @@ std::unexpected<Problem> lost() {
 }
 
 std::unexpected<Problem> superseded() {
-  return refuse(409, "superseded",
-                "another process has registered under this worker's name; this one must exit, or take another name");
+  return refuse(
+      409, "superseded",
+      "another process has registered under this worker's name; this one must exit, or take another name");
 }
 
 Answer<KnownWorker> known_worker(Database& db, const WorkerRef& worker) {
-  auto row = db.query("SELECT id, boot, environments, sandbox FROM workers WHERE project = ? AND public_id = ?",
-                      worker.project, worker.worker_id);
-  if (!row.step()) return refuse(404, "unknown_worker", "this worker is not registered; register it again", "worker_id");
+  auto row =
+      db.query("SELECT id, boot, environments, sandbox FROM workers WHERE project = ? AND public_id = ?",
+               worker.project, worker.worker_id);
+  if (!row.step())
+    return refuse(404, "unknown_worker", "this worker is not registered; register it again", "worker_id");
   if (row.view(1) != worker.boot_id) return superseded();
   return KnownWorker{row.integer(0), row.text(2), row.text(3)};
 }
@@ -32,7 +35,8 @@ std::vector<Range> stored_codes(Database& db, int64_t run, const Shape& shape) {
       run, shape.lo, shape.hi);
   while (row.step()) {
     const int64_t code =
-        (((row.integer(0) - shape.lo) * shape.models + row.integer(1)) * shape.evaluators + row.integer(2)) * shape.trials +
+        (((row.integer(0) - shape.lo) * shape.models + row.integer(1)) * shape.evaluators + row.integer(2)) *
+            shape.trials +
         row.integer(3);
     if (ranges.empty() || ranges.back().to != code) ranges.push_back({code, code});
     ranges.back().to = code + 1;
@@ -42,12 +46,14 @@ std::vector<Range> stored_codes(Database& db, int64_t run, const Shape& shape) {
 
 Answer<ShardRow> find_shard(Database& db, int64_t project, const LeaseRef& lease) {
   auto row = db.query(
-      "SELECT r.id, r.status, r.models, r.evaluators, r.trials, s.lo, s.hi, s.state, s.epoch, s.token, s.worker, "
+      "SELECT r.id, r.status, r.models, r.evaluators, r.trials, s.lo, s.hi, s.state, s.epoch, s.token, "
+      "s.worker, "
       "s.attempts, s.fruitless FROM runs r LEFT JOIN shards s ON s.run = r.id AND s.idx = ?3 "
       "WHERE r.project = ?1 AND r.public_id = ?2",
       project, lease.run, lease.shard);
   if (!row.step()) return not_found("run", lease.run, "run");
-  if (row.null(5)) return refuse(404, "shard_not_found", "the run has no shard " + std::to_string(lease.shard), "shard");
+  if (row.null(5))
+    return refuse(404, "shard_not_found", "the run has no shard " + std::to_string(lease.shard), "shard");
   ShardRow shard;
   shard.run = row.integer(0);
   shard.status = static_cast<RunStatus>(row.number(1));
@@ -62,7 +68,8 @@ Answer<ShardRow> find_shard(Database& db, int64_t project, const LeaseRef& lease
 }
 
 bool holds(const ShardRow& shard, const KnownWorker& worker, const LeaseRef& lease) {
-  return shard.state == kLeased && shard.epoch == lease.epoch && shard.token == lease.token && shard.worker == worker.row;
+  return shard.state == kLeased && shard.epoch == lease.epoch && shard.token == lease.token &&
+         shard.worker == worker.row;
 }
 
 }  // namespace assay::api

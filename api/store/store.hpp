@@ -1,8 +1,8 @@
-// The control plane's memory. Every method is one transaction; when a writing one has answered, its effect is durable.
-// Safe to call from any thread; the answer arrives on the caller's executor.
+// The control plane's memory. Every method is one transaction; when a writing one has answered, its effect is
+// durable. Safe to call from any thread; the answer arrives on the caller's executor.
 //
-// Everything is scoped to a project: what belongs to another project is not found. Calls that take `row` numbers follow
-// a look-up that checked the project.
+// Everything is scoped to a project: what belongs to another project is not found. Calls that take `row`
+// numbers follow a look-up that checked the project.
 #pragma once
 
 #include <functional>
@@ -27,20 +27,22 @@ class Store {
   /// Names this database; another one, or one made anew, has another.
   virtual std::string incarnation() const = 0;
   virtual Task<Answer<>> ping() = 0;
-  /// Puts back expired leases, ends the waiting of failed shards, and clears away a bounded amount of what was deleted.
-  /// How many shards may be claimed now that could not before.
+  /// Puts back expired leases, ends the waiting of failed shards, and clears away a bounded amount of what
+  /// was deleted. How many shards may be claimed now that could not before.
   virtual Task<Answer<int64_t>> tick() = 0;
 
   // Keys. Only the hash of a key is ever stored. A project is made by its first key.
-  virtual Task<Answer<>> create_key(std::string project, std::string name, unsigned scopes, std::string sha256) = 0;
+  virtual Task<Answer<>> create_key(std::string project, std::string name, unsigned scopes,
+                                    std::string sha256) = 0;
   virtual Task<Answer<>> revoke_key(std::string sha256) = 0;
   virtual Task<Answer<std::optional<Principal>>> principal(std::string key_sha256) = 0;
 
-  /// The receipt of an earlier request with this Idempotency-Key. Calls that create take the receipt to keep; when the
-  /// key was used meanwhile they do nothing and answer 409 `idempotency_key_in_use`.
+  /// The receipt of an earlier request with this Idempotency-Key. Calls that create take the receipt to keep;
+  /// when the key was used meanwhile they do nothing and answer 409 `idempotency_key_in_use`.
   virtual Task<Answer<std::optional<Receipt>>> receipt(int64_t project, std::string key) = 0;
 
-  virtual Task<Answer<>> create_container(int64_t project, Container container, std::optional<Receipt> receipt) = 0;
+  virtual Task<Answer<>> create_container(int64_t project, Container container,
+                                          std::optional<Receipt> receipt) = 0;
   virtual Task<Answer<Listing<Container>>> containers(int64_t project, Page page) = 0;
   /// By id or label.
   virtual Task<Answer<Container>> container(int64_t project, std::string name) = 0;
@@ -50,7 +52,8 @@ class Store {
   virtual Task<Answer<std::vector<LogEntry>>> logs(int64_t container, Page page) = 0;
   /// The rows of `range` as lines: at least one row if there is any, more while they fit into about `bytes`.
   virtual Task<Answer<Lines>> log_lines(int64_t container, Range range, size_t bytes) = 0;
-  /// The seqs of what was logged in [since, until), in Unix milliseconds: contiguous, as time only moves forward.
+  /// The seqs of what was logged in [since, until), in Unix milliseconds: contiguous, as time only moves
+  /// forward.
   virtual Task<Answer<Range>> log_range(int64_t container, int64_t since, int64_t until) = 0;
 
   // An upload is a dataset that nobody sees until it is finished. One that is not finished is cleared away.
@@ -65,7 +68,8 @@ class Store {
   virtual Task<Answer<Dataset>> delete_dataset(int64_t project, std::string name) = 0;
   virtual Task<Answer<Lines>> dataset_lines(int64_t dataset, std::vector<Range> ranges, size_t bytes) = 0;
 
-  virtual Task<Answer<>> create_evaluator(int64_t project, Evaluator evaluator, std::optional<Receipt> receipt) = 0;
+  virtual Task<Answer<>> create_evaluator(int64_t project, Evaluator evaluator,
+                                          std::optional<Receipt> receipt) = 0;
   virtual Task<Answer<Listing<Evaluator>>> evaluators(int64_t project, Page page) = 0;
   virtual Task<Answer<Evaluator>> evaluator(int64_t project, std::string name) = 0;
   /// Stores version `evaluator.version`; 409 `version_conflict` unless the stored one is just before it.
@@ -81,6 +85,10 @@ class Store {
   /// In the order of identities, those behind `after` (nullopt: from the first).
   virtual Task<Answer<std::vector<ResultRow>>> results(int64_t run, std::optional<OutcomeId> after,
                                                        ResultFilter filter, int64_t limit) = 0;
+  /// Those that erred, then those that failed, then those that nobody judged, lowest score first; none that
+  /// passed.
+  virtual Task<Answer<std::vector<ResultRow>>> worst_results(int64_t run, ResultFilter filter,
+                                                             int64_t limit) = 0;
   virtual Task<Answer<int64_t>> count_results(int64_t run, ResultFilter filter) = 0;
   /// Calls `visit` for every outcome in the order of identities, on a thread of the store.
   virtual Task<Answer<>> scan_scores(int64_t run, std::function<void(const ScoreRow&)> visit) = 0;

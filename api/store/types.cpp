@@ -8,22 +8,31 @@ namespace assay::api {
 
 std::string_view to_string(RunStatus status) {
   switch (status) {
-    case RunStatus::queued: return "queued";
+    case RunStatus::queued:
+      return "queued";
     case RunStatus::running:
-    case RunStatus::finalizing: return "running";
-    case RunStatus::completed: return "completed";
-    case RunStatus::error: return "error";
-    case RunStatus::cancelled: return "cancelled";
+    case RunStatus::finalizing:
+      return "running";
+    case RunStatus::completed:
+      return "completed";
+    case RunStatus::error:
+      return "error";
+    case RunStatus::cancelled:
+      return "cancelled";
   }
   return "error";
 }
 
 std::string_view to_string(LeaseVerdict verdict) {
   switch (verdict) {
-    case LeaseVerdict::ok: return "ok";
-    case LeaseVerdict::cancel: return "cancel";
-    case LeaseVerdict::lost: return "lost";
-    case LeaseVerdict::done: return "done";
+    case LeaseVerdict::ok:
+      return "ok";
+    case LeaseVerdict::cancel:
+      return "cancel";
+    case LeaseVerdict::lost:
+      return "lost";
+    case LeaseVerdict::done:
+      return "done";
   }
   return "lost";
 }

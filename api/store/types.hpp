@@ -1,5 +1,5 @@
-// What the store keeps, as plain values. Public ids ("run_…") go in and out; `row` numbers are the store's own, are
-// never shown, and are cheap keys for calls that follow a look-up. JSON is kept as text.
+// What the store keeps, as plain values. Public ids ("run_…") go in and out; `row` numbers are the store's
+// own, are never shown, and are cheap keys for calls that follow a look-up. JSON is kept as text.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +46,8 @@ struct Range {
 struct Container {
   int64_t row = 0;
   std::string id, label, metadata = "{}";
-  int64_t logs = 0;  ///< their number; seq runs from 0 without gaps, because logs are never deleted one by one
+  int64_t logs =
+      0;  ///< their number; seq runs from 0 without gaps, because logs are never deleted one by one
   int64_t created_at = 0;
 };
 
@@ -76,7 +77,9 @@ struct Evaluator {
 
 /// `finalizing` is public as running: all outcomes are there, the metrics are being computed.
 enum class RunStatus : int { queued, running, finalizing, completed, error, cancelled };
-inline bool is_terminal(RunStatus status) { return status >= RunStatus::completed; }
+inline bool is_terminal(RunStatus status) {
+  return status >= RunStatus::completed;
+}
 std::string_view to_string(RunStatus status);
 
 enum class SourceKind : int { dataset, container };
@@ -87,8 +90,8 @@ struct Run {
   RunStatus status = RunStatus::queued;
   std::string environment = "main";
   int64_t items = 0, models = 1, evaluators = 1, trials = 1;
-  std::string spec;    ///< what workers are told (docs/worker-protocol.md, "Run specification")
-  std::string detail;  ///< what clients are told beside the fields here, one JSON object
+  std::string spec;     ///< what workers are told (docs/worker-protocol.md, "Run specification")
+  std::string detail;   ///< what clients are told beside the fields here, one JSON object
   std::string metrics;  ///< a JSON array; empty until completed
   std::string error;    ///< why the run ended as `error`
   std::vector<std::string> sandboxes;  ///< modes of the workers that delivered outcomes

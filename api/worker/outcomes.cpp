@@ -36,7 +36,8 @@ Task<Answer<Response>> append_outcomes(Context& context, Request& request) {
   ASSAY_CO_OK(body.done());
   if (!lease) co_return std::unexpected(lease.error());
   if (outcomes->size() > kMostOutcomes)
-    co_return refuse(413, "batch_too_large", "at most " + std::to_string(kMostOutcomes) + " outcomes a call", "outcomes");
+    co_return refuse(413, "batch_too_large", "at most " + std::to_string(kMostOutcomes) + " outcomes a call",
+                     "outcomes");
   auto batch = batch_from(*outcomes);
   if (!batch) co_return std::unexpected(batch.error());
   const auto stored = co_await context.store.append(worker, *lease, std::move(*batch));

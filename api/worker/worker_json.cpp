@@ -43,7 +43,8 @@ void append_lease(std::string& out, const Lease& lease, std::chrono::millisecond
   append_ranges(object.key("done"), lease.done);
   const auto rows = [&object](std::string_view name, const std::optional<std::vector<int64_t>>& list) {
     if (!list) return;
-    append_json_array(object.key(name), *list, [](std::string& to, int64_t row) { to += std::to_string(row); });
+    append_json_array(object.key(name), *list,
+                      [](std::string& to, int64_t row) { to += std::to_string(row); });
   };
   rows("sample_rows", lease.sample_rows);
   rows("ground_truth_rows", lease.ground_truth_rows);

@@ -20,6 +20,8 @@ Task<bool> Budget::acquire(size_t amount) {
     free_ -= amount;
     co_return true;
   }
+  const bool cancelled = co_await is_cancelled();
+  if (cancelled) co_return false;
   Waiter waiter{amount, asio::steady_timer(executor_, Clock::time_point::max())};
   const auto place = waiters_.insert(waiters_.end(), &waiter);
   co_await waiter.timer.async_wait(asio::as_tuple(asio::use_awaitable));

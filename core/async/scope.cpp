@@ -31,7 +31,14 @@ Task<> without_throwing(Task<> task) {
 
 }  // namespace
 
+Task<bool> is_cancelled() {
+  const auto state = co_await asio::this_coro::cancellation_state;
+  co_return state.cancelled() != asio::cancellation_type::none;
+}
+
 Task<bool> sleep_until(Deadline when) {
+  const bool cancelled = co_await is_cancelled();
+  if (cancelled) co_return false;
   const auto executor = co_await asio::this_coro::executor;
   asio::steady_timer timer(executor, when);
   const auto [error] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));

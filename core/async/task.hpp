@@ -19,7 +19,11 @@ using Task = asio::awaitable<T>;
 using Clock = std::chrono::steady_clock;
 using Deadline = Clock::time_point;
 
-/// Waits until `when`; false when cancelled first.
+/// Whether the task that awaits this was told to stop. A cancellation that arrives while nothing is waited for is not lost:
+/// it is seen here, and by every wait below that reports it.
+Task<bool> is_cancelled();
+
+/// Waits until `when`; false when cancelled, also when that was before.
 Task<bool> sleep_until(Deadline when);
 
 }  // namespace assay

@@ -36,6 +36,7 @@ struct Call {
   Request request;
   Handler done;  // Boost 1.81: never move-assigned, its assignment recurses without end
   Response response;
+  uint64_t number = 0;  // unlike its address never that of another one
   bool too_large = false;
   std::unique_ptr<CURL, EasyDeleter> easy{curl_easy_init()};
   std::unique_ptr<curl_slist, ListDeleter> headers;
@@ -232,15 +233,18 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     auto owned = std::make_unique<Call>(std::move(request), std::move(handler));
     Call* call = owned.get();
     ASSAY_CHECK(call->easy != nullptr, "libcurl gave no handle");
+    call->number = ++last_number;
     set_options(*call);
     calls.emplace(call, std::move(owned));
     auto cancelled_slot = slot;
     if (cancelled_slot.is_connected())
-      cancelled_slot.assign([weak = weak_from_this(), call](asio::cancellation_type) {
+      cancelled_slot.assign([weak = weak_from_this(), call, number = call->number](asio::cancellation_type) {
         const auto self = weak.lock();
         if (!self) return;
-        // Posted: this may be inside a callback of libcurl's.
-        asio::post(self->executor, [self, call] {
+        // Posted: this may be inside a callback of libcurl's. Until then the call may have ended and another one have
+        // its address, hence the number.
+        asio::post(self->executor, [self, call, number] {
+          if (!self->calls.contains(call) || call->number != number) return;
           self->finish(call, [](Call&) -> Result<Response> { return fail(ErrorKind::cancelled, "cancelled"); });
         });
       });
@@ -250,6 +254,7 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   asio::any_io_executor executor;
   asio::steady_timer timer;
   CURLM* multi = nullptr;
+  uint64_t last_number = 0;
   std::unordered_map<curl_socket_t, std::shared_ptr<Watch>> watches;
   std::unordered_map<Call*, std::unique_ptr<Call>> calls;
 };
@@ -258,6 +263,8 @@ Client::Client(asio::any_io_executor executor) : impl_(std::make_shared<Impl>(ex
 Client::~Client() = default;
 
 Task<Result<Response>> Client::send(Request request) {
+  const bool cancelled = co_await is_cancelled();
+  if (cancelled) co_return fail(ErrorKind::cancelled, "cancelled");
   co_return co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(Result<Response>)>(
       [impl = impl_](auto handler, Request r) { impl->start(std::move(r), Handler(std::move(handler))); },
       asio::use_awaitable, std::move(request));

@@ -52,7 +52,7 @@ end
 -- Does this number with its unit behind it stand anywhere in the answer?
 local function has_quantity(answer, wanted, unit)
   for digits, position in answer:lower():gmatch("(%d[%d.,]*)()") do
-    local value = assay.number(digits)
+    local value = assay.last_number(digits) -- of "1,200." at the end of a sentence too
     local behind = answer:lower():sub(position):gsub("^%s+", "")
     if value and same(value, wanted) and begins_with_unit(behind, unit) then return true end
   end
@@ -78,7 +78,7 @@ local function compare_words(expected, answer)
   if words_of(answer):find(wanted, 1, true) then return 1, "names " .. expected end
   if expected:find("%d") then return 0, "does not say " .. expected end
   -- A slip of the pen in a long name is still the name.
-  local name, given = assay.words(expected), assay.words(answer)
+  local name, given = assay.words(assay.normalise(expected)), assay.words(assay.normalise(answer))
   local spelled = table.concat(name, " ")
   for start = 1, #given - #name + 1 do
     local part = table.concat(given, " ", start, start + #name - 1)

@@ -42,7 +42,9 @@ std::string Reply::code() const {
 
 std::string Reply::param() const {
   const auto parsed = json();
-  return parsed.contains("error") && parsed["error"]["param"].is_string() ? parsed["error"]["param"].get<std::string>() : "";
+  return parsed.contains("error") && parsed["error"]["param"].is_string()
+             ? parsed["error"]["param"].get<std::string>()
+             : "";
 }
 
 Reply Client::post(const std::string& path, const Json& body, Headers headers) const {
@@ -59,7 +61,8 @@ Reply Client::upload(const std::string& name, const std::string& lines, Headers 
   return call("POST", "/datasets?name=" + name, lines, std::move(headers));
 }
 
-Reply Client::call(const std::string& method, const std::string& path, const std::string& body, Headers headers) const {
+Reply Client::call(const std::string& method, const std::string& path, const std::string& body,
+                   Headers headers) const {
   asio::io_context io;
   Socket socket = connect(io, address_);
   http::request<http::string_body> request;
@@ -72,7 +75,8 @@ Reply Client::call(const std::string& method, const std::string& path, const std
   request.body() = body;
   request.prepare_payload();
   boost::system::error_code error;
-  http::write(socket, request, error);  // may fail half way when the server answers before the end of the body
+  http::write(socket, request,
+              error);  // may fail half way when the server answers before the end of the body
   boost::beast::flat_buffer buffer;
   http::response_parser<http::string_body> parser;
   parser.body_limit(size_t{1} << 30);

@@ -30,13 +30,16 @@ class Client {
  public:
   Client(std::string address, std::string key) : address_(std::move(address)), key_(std::move(key)) {}
 
-  Reply get(const std::string& path, Headers headers = {}) const { return call("GET", path, "", std::move(headers)); }
+  Reply get(const std::string& path, Headers headers = {}) const {
+    return call("GET", path, "", std::move(headers));
+  }
   Reply post(const std::string& path, const Json& body, Headers headers = {}) const;
   Reply patch(const std::string& path, const Json& body) const;
   Reply remove(const std::string& path) const { return call("DELETE", path, "", {}); }
   Reply upload(const std::string& name, const std::string& lines, Headers headers = {}) const;
   /// `path` is from behind "/v1".
-  Reply call(const std::string& method, const std::string& path, const std::string& body, Headers headers) const;
+  Reply call(const std::string& method, const std::string& path, const std::string& body,
+             Headers headers) const;
   /// Sends bytes as they are and reads until the server closes.
   std::string raw(std::string_view bytes) const;
 

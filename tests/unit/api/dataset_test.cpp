@@ -11,8 +11,9 @@ TEST_CASE("Datasets: the same rows have the same digest however they come", "[ap
   const auto lines = user.upload("lines", "{\"b\": 1.50, \"a\":[1, 2]}\r\n\n{\"b\":2}");
   INFO(lines.body);
   REQUIRE(lines.status == 200);
-  const auto json = user.call("POST", "/datasets", "{\"name\":\"json\",\"rows\":[{\"b\":1.50,\"a\":[1,2]},\n{\"b\":2}]}",
-                              {{"Content-Type", "application/json"}});
+  const auto json =
+      user.call("POST", "/datasets", "{\"name\":\"json\",\"rows\":[{\"b\":1.50,\"a\":[1,2]},\n{\"b\":2}]}",
+                {{"Content-Type", "application/json"}});
   INFO(json.body);
   REQUIRE(json.status == 200);
   CHECK(lines.json()["sha256"] == json.json()["sha256"]);
@@ -42,9 +43,12 @@ TEST_CASE("Datasets: rows are read by range and by list", "[api][dataset]") {
   TestServer server;
   const auto& user = server.user();
   REQUIRE(user.upload("d", numbered_lines(1000)).status == 200);
-  const auto row = [](int i) { return "{\"q\":" + std::to_string(i) + ",\"a\":\"" + std::to_string(i) + "\"}\n"; };
+  const auto row = [](int i) {
+    return "{\"q\":" + std::to_string(i) + ",\"a\":\"" + std::to_string(i) + "\"}\n";
+  };
   CHECK(user.get("/datasets/d/rows?offset=255&limit=3").body == row(255) + row(256) + row(257));
-  CHECK(user.get("/datasets/d/rows?rows=999,0,511-513").body == row(999) + row(0) + row(511) + row(512) + row(513));
+  CHECK(user.get("/datasets/d/rows?rows=999,0,511-513").body ==
+        row(999) + row(0) + row(511) + row(512) + row(513));
   CHECK(user.get("/datasets/d/rows?limit=1000").body == numbered_lines(1000));
   CHECK(user.get("/datasets/d/rows?offset=1000").body.empty());
   CHECK(user.get("/datasets/d/rows?rows=1000").param() == "rows");

@@ -1,6 +1,6 @@
 // How the server treats requests that are not as they should be.
-#include <catch2/catch.hpp>
 #include <sys/stat.h>
+#include <catch2/catch.hpp>
 #include <chrono>
 
 #include "tests/unit/api/client.hpp"
@@ -84,15 +84,20 @@ TEST_CASE("HTTP: slow and broken clients", "[api][http]") {
   const auto key = server.key("one", {"submit"});
   const Client client(server.server().address(), key);
   CHECK(client.raw("GET /v1/healthz HT").starts_with("HTTP/1.1 408"));
-  CHECK(client.raw(post_head("/containers", key, "Content-Length: 100\r\n") + "{").starts_with("HTTP/1.1 408"));
+  CHECK(
+      client.raw(post_head("/containers", key, "Content-Length: 100\r\n") + "{").starts_with("HTTP/1.1 408"));
   CHECK(client.raw("NONSENSE\r\n\r\n").starts_with("HTTP/1.1 400"));
-  CHECK(client.raw("GET /v1/healthz HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n").starts_with("HTTP/1.1 431"));
+  CHECK(client.raw("GET /v1/healthz HTTP/1.1\r\nX: " + std::string(20'000, 'x') + "\r\n\r\n")
+            .starts_with("HTTP/1.1 431"));
   CHECK(client.raw("") == "");  // idle: closed without a word
   // Pipelined: two answers on one connection, then it idles out.
-  const std::string twice = client.raw("GET /v1/healthz HTTP/1.1\r\n\r\nGET /api/v1/healthz HTTP/1.1\r\n\r\n");
+  const std::string twice =
+      client.raw("GET /v1/healthz HTTP/1.1\r\n\r\nGET /api/v1/healthz HTTP/1.1\r\n\r\n");
   CHECK(twice.find("200 OK", 20) != std::string::npos);
-  CHECK(client.raw(post_head("/containers", key, "Content-Length: 13\r\nExpect: 100-continue\r\nConnection: close\r\n") +
-                   "{\"label\":\"a\"}")
+  CHECK(client
+            .raw(post_head("/containers", key,
+                           "Content-Length: 13\r\nExpect: 100-continue\r\nConnection: close\r\n") +
+                 "{\"label\":\"a\"}")
             .starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK"));
 }
 
@@ -133,7 +138,7 @@ TEST_CASE("Server: it says why it does not start", "[api][server]") {
   options.listen = "unix:" + server.directory() + "/b.sock";
   const auto quiet = Server::start(options);
   REQUIRE(quiet);
-  struct stat status {};
+  struct stat status{};
   REQUIRE(::stat((server.directory() + "/b.sock").c_str(), &status) == 0);
   CHECK((status.st_mode & 0777) == 0600);
   CHECK_FALSE(Server::start(options));

@@ -1,6 +1,7 @@
 // A run from its creation to its metrics, over HTTP.
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <cmath>
 #include <thread>
 
 #include "tests/unit/api/test_worker.hpp"
@@ -19,6 +20,23 @@ Json wait_until_terminal(const Client& client, const std::string& run) {
   return seen;
 }
 
+/// A container, a dataset of `rows` rows and the evaluators "exact" and "other".
+void furnish(const Client& user, int rows) {
+  REQUIRE(user.post("/containers", {{"label", "app"}}).status == 200);
+  REQUIRE(user.upload("numbers", numbered_lines(rows)).status == 200);
+  REQUIRE(user.post("/evaluators", lua_evaluator("exact")).status == 200);
+  REQUIRE(user.post("/evaluators", lua_evaluator("other")).status == 200);
+}
+
+std::string start_run(const Client& user, Json more = Json::object()) {
+  const Json side = {{"type", "dataset"}, {"dataset", "numbers"}};
+  Json body = {{"container", "app"}, {"evaluators", {"exact"}}, {"sample", side}, {"ground_truth", side}};
+  body.update(more);
+  const auto created = user.post("/evaluation/runs", body);
+  if (created.status != 200) FAIL(created.body);
+  return created.json()["id"].get<std::string>();
+}
+
 }  // namespace
 
 TEST_CASE("Run: it goes from its creation to its metrics", "[api][run]") {
@@ -31,9 +49,11 @@ TEST_CASE("Run: it goes from its creation to its metrics", "[api][run]") {
   CHECK(dataset.json()["rows"] == 1000);
   CHECK(dataset.json()["columns"] == Json({"q", "a"}));
   REQUIRE(user.post("/evaluators", lua_evaluator("exact")).status == 200);
-  const Json side = {{"type", "dataset"}, {"dataset", "numbers"}, {"columns", {{"input", "q"}, {"output", "a"}}}};
-  const auto created = user.post(
-      "/evaluation/runs", {{"container", "app"}, {"evaluators", {"exact"}}, {"sample", side}, {"ground_truth", side}});
+  const Json side = {
+      {"type", "dataset"}, {"dataset", "numbers"}, {"columns", {{"input", "q"}, {"output", "a"}}}};
+  const auto created =
+      user.post("/evaluation/runs",
+                {{"container", "app"}, {"evaluators", {"exact"}}, {"sample", side}, {"ground_truth", side}});
   INFO(created.body);
   REQUIRE(created.status == 200);
   const auto run = created.json()["id"].get<std::string>();
@@ -43,8 +63,11 @@ TEST_CASE("Run: it goes from its creation to its metrics", "[api][run]") {
   const auto spec = server.worker().get("/worker/runs/" + run).json();
   CHECK(spec["items"] == 1000);
   CHECK(spec["sample"]["columns"]["input"] == "q");
-  const auto rows = server.worker().get("/datasets/" + spec["sample"]["dataset"].get<std::string>() + "/rows?rows=0,5,998-999");
-  CHECK(rows.body == "{\"q\":0,\"a\":\"0\"}\n{\"q\":5,\"a\":\"5\"}\n{\"q\":998,\"a\":\"998\"}\n{\"q\":999,\"a\":\"999\"}\n");
+  const auto rows = server.worker().get("/datasets/" + spec["sample"]["dataset"].get<std::string>() +
+                                        "/rows?rows=0,5,998-999");
+  CHECK(
+      rows.body ==
+      "{\"q\":0,\"a\":\"0\"}\n{\"q\":5,\"a\":\"5\"}\n{\"q\":998,\"a\":\"998\"}\n{\"q\":999,\"a\":\"999\"}\n");
   CHECK(worker.work([](int item) { return item % 4 == 0 ? 0.0 : 1.0; }) == 63);
 
   const auto done = wait_until_terminal(user, run);
@@ -67,6 +90,207 @@ TEST_CASE("Run: it goes from its creation to its metrics", "[api][run]") {
   const auto rest = user.get(failed["next"].get<std::string>().substr(3)).json();
   CHECK(rest["data"].size() == 50);
   CHECK(rest["data"][0]["index"] == 800);
+}
+
+TEST_CASE("Run: the metrics are the same to the last bit in whatever order outcomes come", "[api][run]") {
+  TestServer server;
+  furnish(server.user(), 200);
+  const auto score = [](int item) { return 1.0 / (item + 1.7); };
+  const auto metrics_of = [&](bool backwards) {
+    const auto run = start_run(server.user(), {{"evaluators", {"exact", "other"}}, {"shard_size", 7}});
+    TestWorker worker(server.worker(), "w", backwards ? "b2" : "b1");
+    Json leases = worker.claim(100);
+    if (backwards) leases = Json(std::vector<Json>(leases.rbegin(), leases.rend()));
+    for (const auto& lease : leases) worker.finish(lease, score, 2);
+    auto metrics = wait_until_terminal(server.user(), run)["metrics"];
+    return metrics.dump();
+  };
+  const auto calm = metrics_of(false);
+  CHECK(calm == metrics_of(true));
+  CHECK(Json::parse(calm).size() == 2);
+}
+
+TEST_CASE("Run: errors are counted beside the scores", "[api][run]") {
+  TestServer server;
+  furnish(server.user(), 4);
+  const auto run = start_run(server.user());
+  TestWorker worker(server.worker(), "w");
+  const auto lease = worker.claim()[0];
+  const Json outcomes = {
+      {{"item", 0}, {"score", 1}, {"passed", true}, {"reason", "good \u00e9"}, {"metrics", {{"f1", 0.5}}}},
+      {{"item", 1}, {"error", {{"kind", "timeout"}, {"message", "10 s"}}}},
+      {{"item", 2}, {"skipped", "no input"}},
+      {{"item", 3}, {"score", 0.25}, {"passed", false}, {"log", "hm"}}};
+  const auto appended = worker.append(lease, outcomes);
+  INFO(appended.body);
+  CHECK(appended.json()["inserted"] == 4);
+  CHECK(appended.json()["verdict"] == "ok");
+  CHECK(appended.json()["batch"] == 1);
+  const auto partial = server.user().get("/evaluation/runs/" + run).json();
+  CHECK(partial["status"] == "running");
+  CHECK(partial["metrics"][0]["count"] == 4);
+  CHECK(worker.complete(lease).json()["verdict"] == "done");
+  CHECK(worker.complete(lease).status == 200);  // the answer was lost, say
+  const auto done = wait_until_terminal(server.user(), run);
+  const auto metrics = done["metrics"][0];
+  INFO(done.dump(2));
+  CHECK(metrics["scored"] == 2);
+  CHECK(metrics["errors"] == 1);
+  CHECK(metrics["skipped"] == 1);
+  CHECK(metrics["mean"] == 0.625);
+  CHECK(metrics["pass_rate"] == 0.5);
+  CHECK(metrics["bounds"] == Json({0.25, 0.75}));
+  CHECK(metrics["errors_by_kind"] == Json({{"timeout", 1}}));
+  const auto& results = done["results"];
+  CHECK(results[0]["reason"] == "good \u00e9");
+  CHECK(results[1]["error"]["kind"] == "timeout");
+  CHECK(results[1]["score"].is_null());
+  CHECK(results[2]["skipped"] == "no input");
+  CHECK(server.user().get("/evaluation/runs/" + run + "/results?failed=true").json()["total"] == 2);
+  CHECK(server.user().get("/evaluation/runs/" + run + "/results?cursor=x").param() == "cursor");
+}
+
+TEST_CASE("Run: trials of an item are one item", "[api][run]") {
+  TestServer server;
+  furnish(server.user(), 3);
+  const auto run = start_run(server.user(), {{"trials", 2}});
+  TestWorker worker(server.worker(), "w");
+  const auto lease = worker.claim()[0];
+  Json outcomes = Json::array();
+  for (int item = 0; item < 3; ++item)
+    for (int trial = 0; trial < 2; ++trial)
+      outcomes.push_back({{"item", item}, {"trial", trial}, {"score", item}, {"passed", item > 0}});
+  REQUIRE(worker.append(lease, outcomes).status == 200);
+  REQUIRE(worker.complete(lease).status == 200);
+  const auto metrics = wait_until_terminal(server.user(), run)["metrics"][0];
+  CHECK(metrics["count"] == 6);
+  CHECK(metrics["mean"] == 1.0);
+  CHECK(metrics["stderr"].get<double>() == Approx(1.0 / std::sqrt(3.0)));  // of 3 items, not of 6 outcomes
+}
+
+TEST_CASE("Run: what is refused of a batch", "[api][run]") {
+  TestServer server;
+  furnish(server.user(), 4);
+  start_run(server.user());
+  TestWorker worker(server.worker(), "w");
+  const auto lease = worker.claim()[0];
+  const auto bad = worker.append(lease, {{{"item", 0}, {"score", 1}}, {{"item", 1}, {"score", "x"}}});
+  CHECK(bad.status == 422);
+  CHECK(bad.param() == "outcomes[1]");
+  CHECK(worker.append(lease, {{{"item", 9}, {"score", 1}}}).param() == "outcomes[0]");
+  CHECK(worker.append(lease, {{{"item", 0}}}).status == 422);
+  CHECK(worker.append(lease, Json(std::vector<Json>(2001, {{"item", 0}, {"score", 1}}))).status == 413);
+  const auto incomplete = worker.complete(lease);
+  CHECK(incomplete.code() == "incomplete");
+  CHECK(incomplete.json()["missing"] == Json::parse("[[0,4]]"));
+  const Reply protocol = server.worker().post(
+      "/workers", {{"name", "x"}, {"boot_id", "b"}, {"protocol", 2}, {"sandbox", "full"}});
+  CHECK(protocol.code() == "unsupported_protocol");
+}
+
+TEST_CASE("Run: a claim waits for work and is woken by it", "[api][run]") {
+  TestServer server;
+  furnish(server.user(), 4);
+  TestWorker worker(server.worker(), "w");
+  CHECK(worker.claim(1, 50).empty());
+  Json leases;
+  const auto begin = std::chrono::steady_clock::now();
+  {
+    const std::jthread waiting([&] { leases = worker.claim(1, 5000); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    start_run(server.user());
+  }
+  CHECK(leases.size() == 1);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(2));
+}
+
+TEST_CASE("Run: a lease that runs out goes to the next, and the late worker's outcomes still count",
+          "[api][run]") {
+  Server::Options options;
+  options.lease_ttl = std::chrono::milliseconds(100);
+  options.tick = std::chrono::milliseconds(20);
+  TestServer server(options);
+  furnish(server.user(), 4);
+  const auto run = start_run(server.user());
+  TestWorker zombie(server.worker(), "zombie"), heir(server.worker(), "heir");
+  const auto old = zombie.claim()[0];
+  CHECK(zombie.heartbeat({old}).json()["leases"][0]["verdict"] == "ok");
+  const auto fresh = heir.claim(1, 2000);
+  REQUIRE(fresh.size() == 1);
+  CHECK(fresh[0]["attempt"] == 2);
+  const auto late = zombie.append(old, {{{"item", 0}, {"score", 1}}});
+  CHECK(late.json()["inserted"] == 1);
+  CHECK(late.json()["verdict"] == "lost");
+  CHECK(zombie.complete(old).code() == "lost");
+  heir.finish(fresh[0], [](int) { return 0.0; });
+  const auto done = wait_until_terminal(server.user(), run);
+  CHECK(done["status"] == "completed");
+  CHECK(done["results"][0]["score"] == 1);
+  CHECK(done["results"][1]["score"] == 0);
+}
+
+TEST_CASE("Run: a server that starts again goes on where it was", "[api][run]") {
+  TestServer server;
+  furnish(server.user(), 40);
+  const auto run = start_run(server.user());
+  TestWorker worker(server.worker(), "w");
+  const auto leases = worker.claim(2);
+  REQUIRE(leases.size() == 2);
+  worker.finish(leases[0], [](int) { return 1.0; });
+  const int lo = leases[1]["lo"];
+  REQUIRE(worker.append(leases[1], {{{"item", lo}, {"score", 1}}}).status == 200);
+  server.stop();
+  server.start_again();
+  const auto seen = server.user().get("/evaluation/runs/" + run).json();
+  CHECK(seen["status"] == "running");
+  CHECK(seen["progress"]["outcomes_done"] == 17);
+  // The lease has outlived the server.
+  CHECK(worker.heartbeat({leases[1]}).json()["leases"][0]["verdict"] == "ok");
+  worker.finish(leases[1], [](int) { return 1.0; });
+  worker.work([](int) { return 1.0; });
+  CHECK(wait_until_terminal(server.user(), run)["metrics"][0]["count"] == 40);
+}
+
+TEST_CASE("Run: cancelled once, and its things free again", "[api][run]") {
+  TestServer server;
+  const auto& user = server.user();
+  furnish(user, 4);
+  const auto run = start_run(user, {{"metadata", {{"commit", "abc"}}}});
+  TestWorker worker(server.worker(), "w");
+  const auto lease = worker.claim()[0];
+  CHECK(user.remove("/datasets/numbers").code() == "dataset_in_use");
+  CHECK(user.remove("/evaluators/exact").code() == "evaluator_in_use");
+  CHECK(user.remove("/containers/app").code() == "container_in_use");
+  const auto cancelled = user.call("POST", "/evaluation/runs/" + run + "/cancel", "", {});
+  CHECK(cancelled.json()["status"] == "cancelled");
+  CHECK(cancelled.json()["metadata"]["commit"] == "abc");
+  CHECK(user.call("POST", "/evaluation/runs/" + run + "/cancel", "", {}).status == 409);
+  CHECK(worker.heartbeat({lease}).json()["leases"][0]["verdict"] == "cancel");
+  CHECK(worker.append(lease, {{{"item", 0}, {"score", 1}}}).code() == "run_finished");
+  CHECK(user.get("/evaluation/runs?status=cancelled&container=app").json()["total"] == 1);
+  CHECK(user.get("/evaluation/runs?status=running").json()["total"] == 0);
+  CHECK(user.get("/evaluation/runs?status=gone").param() == "status");
+  CHECK(user.remove("/datasets/numbers").status == 200);
+  CHECK(user.remove("/evaluators/exact").status == 200);
+}
+
+TEST_CASE("Run: another project sees nothing of it", "[api][run]") {
+  TestServer server;
+  furnish(server.user(), 4);
+  const auto run = start_run(server.user());
+  const auto stranger = server.client("two", {"admin", "submit", "read"});
+  for (const auto& path :
+       {"/evaluation/runs/" + run, "/evaluation/runs/" + run + "/results", std::string("/datasets/numbers"),
+        std::string("/datasets/numbers/rows"), std::string("/evaluators/exact"),
+        std::string("/containers/app"), std::string("/containers/app/logs")})
+    CHECK(stranger.get(path).status == 404);
+  CHECK(stranger.call("POST", "/evaluation/runs/" + run + "/cancel", "", {}).status == 404);
+  for (const auto* path : {"/evaluation/runs", "/datasets", "/evaluators", "/containers"})
+    CHECK(stranger.get(path).json()["total"] == 0);
+  const auto workers = server.client("two", {"worker"});
+  TestWorker worker(workers, "w");
+  CHECK(worker.claim().empty());
+  CHECK(workers.get("/worker/runs/" + run).status == 404);
 }
 
 }  // namespace assay::api::test

@@ -28,7 +28,8 @@ OutcomeBatch scores(int64_t from, int64_t to, double score, int evaluator = 0) {
   return batch;
 }
 
-/// A store with one project, one container, one dataset row and one evaluator, under a clock that stands still.
+/// A store with one project, one container, one dataset row and one evaluator, under a clock that stands
+/// still.
 class Fixture {
  public:
   explicit Fixture(Factory factory) : thread_([this] { io_.run(); }) {
@@ -123,7 +124,8 @@ TEST_CASE("Store: an outcome counts once, whoever delivers it", "[api][store]") 
   CHECK_FALSE(second->held);
   CHECK(f.run(run).outcomes == 8);
   std::vector<double> seen;
-  REQUIRE(f.wait(f.store().scan_scores(f.run(run).row, [&](const ScoreRow& row) { seen.push_back(row.score); })));
+  REQUIRE(
+      f.wait(f.store().scan_scores(f.run(run).row, [&](const ScoreRow& row) { seen.push_back(row.score); })));
   CHECK(seen == std::vector<double>{1, 1, 1, 1, 1, 1, 0, 0});
 }
 
@@ -234,7 +236,8 @@ TEST_CASE("Store: another boot of a worker ends the leases of the first", "[api]
   CHECK(f.claim(fresh).size() == 1);
   CHECK(f.code(f.wait(f.store().heartbeat(old, {lease.ref}))) == "superseded");
   CHECK(f.code(f.wait(f.store().append(old, lease.ref, scores(0, 1, 1)))) == "superseded");
-  CHECK(f.code(f.wait(f.store().register_worker(f.project(), {"one", "boot-1", "v", "full", {"main"}, 1}))) == "superseded");
+  CHECK(f.code(f.wait(f.store().register_worker(f.project(), {"one", "boot-1", "v", "full", {"main"}, 1}))) ==
+        "superseded");
   CHECK(f.code(f.wait(f.store().heartbeat({f.project(), "wrk_nobody", "b"}, {}))) == "unknown_worker");
 }
 
@@ -337,7 +340,8 @@ TEST_CASE("Store: an upload is invisible until it is finished", "[api][store]") 
   REQUIRE(f.wait(store.finish_upload(f.project(), *upload, dataset, Receipt{"key", "hash", "answer"})));
   const auto stored = f.wait(store.dataset(f.project(), dataset.id));
   CHECK(f.wait(store.dataset_lines(stored->row, {{2, 3}, {0, 1}}, 1000))->text == "{\"a\":3}\n{\"a\":1}\n");
-  CHECK(f.wait(store.dataset_lines(stored->row, {{0, 3}}, 1))->rows == 2);  // at least a piece, though it is larger
+  CHECK(f.wait(store.dataset_lines(stored->row, {{0, 3}}, 1))->rows ==
+        2);  // at least a piece, though it is larger
   CHECK((*f.wait(store.receipt(f.project(), "key")))->response == "answer");
   CHECK_FALSE((*f.wait(store.receipt(f.other(), "key"))).has_value());
 
@@ -358,8 +362,8 @@ TEST_CASE("Store: many threads complete a run exactly once", "[api][store]") {
     std::vector<std::jthread> threads;
     for (int t = 0; t < 4; ++t)
       threads.emplace_back([&, t] {
-        const auto worker = f.wait(f.store().register_worker(
-            f.project(), {"w" + std::to_string(t), "b", "v", "full", {"main"}, 1}));
+        const auto worker = f.wait(
+            f.store().register_worker(f.project(), {"w" + std::to_string(t), "b", "v", "full", {"main"}, 1}));
         const WorkerRef who{f.project(), *worker, "b"};
         for (;;) {
           const auto leases = f.wait(f.store().claim({who, make_id(""), 2}));

@@ -16,7 +16,9 @@ TestWorker::TestWorker(const Client& client, std::string name, std::string boot)
   if (reply.status == 200) id_ = reply.json()["worker_id"].get<std::string>();
 }
 
-Json TestWorker::signed_body() const { return {{"worker_id", id_}, {"boot_id", boot_}}; }
+Json TestWorker::signed_body() const {
+  return {{"worker_id", id_}, {"boot_id", boot_}};
+}
 
 Json TestWorker::claim(int max, int wait_ms, const std::string& claim_id) {
   Json body = signed_body();
@@ -27,7 +29,7 @@ Json TestWorker::claim(int max, int wait_ms, const std::string& claim_id) {
   return reply.status == 200 ? reply.json()["leases"] : Json::array();
 }
 
-Reply TestWorker::heartbeat(const Json& leases) const {
+Reply TestWorker::heartbeat(const std::vector<Json>& leases) const {
   Json body = signed_body();
   body["state"] = "run";
   body["leases"] = Json::array();

@@ -12,7 +12,7 @@ class TestWorker {
   TestWorker(const Client& client, std::string name, std::string boot = "boot-1");
 
   Json claim(int max = 1, int wait_ms = 0, const std::string& claim_id = "");
-  Reply heartbeat(const Json& leases) const;
+  Reply heartbeat(const std::vector<Json>& leases) const;
   Reply append(const Json& lease, const Json& outcomes) const;
   Reply control(const Json& lease, const std::string& verb, Json more = Json::object()) const;
   Reply complete(const Json& lease) const { return control(lease, "complete"); }
