@@ -158,7 +158,7 @@ int run(int argc, char** argv) {
   io.run();
   if (result || result.error().kind == ErrorKind::cancelled) return 0;
   std::fprintf(stderr, "assayd: %s\n", result.error().message.c_str());
-  return kCouldNot;
+  return result.error().kind == ErrorKind::config ? kBadInput : kCouldNot;
 }
 
 }  // namespace

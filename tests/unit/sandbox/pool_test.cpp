@@ -22,7 +22,7 @@ constexpr const char* kObedient = R"lua(
 
 Limits brief() {
   Limits limits;
-  limits.wall = 300ms;
+  limits.wall = 20s;  // far off: on a busy machine the processor time must be what runs out
   limits.cpu = 150ms;
   return limits;
 }
