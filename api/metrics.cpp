@@ -104,10 +104,11 @@ void Metrics::append_cell(std::string& out, Cell& cell, size_t model, size_t eva
     const auto items = mean_of(cell.passes);
     object.real("pass_rate", trials_ > 1 ? items->mean : k / judged);
     append_interval(object, "pass_ci95", trials_ > 1 ? items->ci95 : wilson95(k, judged));
-    if (const auto unscored = cell.errors + cell.skipped; unscored > 0) {
-      // What the rate would be if all that has no score had failed, and if all had passed.
-      const double n = judged + static_cast<double>(unscored);
-      append_interval(object, "bounds", Interval{k / n, (k + static_cast<double>(unscored)) / n});
+    if (cell.errors > 0) {
+      // What the rate would be if all that erred had failed, and if all had passed. What was skipped was not
+      // meant to have a score.
+      const double n = judged + static_cast<double>(cell.errors);
+      append_interval(object, "bounds", Interval{k / n, (k + static_cast<double>(cell.errors)) / n});
     }
   } else {
     object.raw("pass_rate", "null");

@@ -69,7 +69,8 @@ class Upload {
       : data_(data), columns_(columns), progress_(progress), stop_(stop) {}
 
   size_t read(char* into, size_t size) {
-    if (stop_) fault_ = Error{ErrorKind::cancelled, "interrupted while uploading; nothing of the file is stored"};
+    if (stop_)
+      fault_ = Error{ErrorKind::cancelled, "interrupted while uploading; nothing of the file is stored"};
     if (fault_) return http::kAbortBody;
     while (buffer_.size() - used_ < size && !ended_) {
       if (used_ > 0) buffer_.erase(0, std::exchange(used_, 0));
@@ -90,7 +91,7 @@ class Upload {
     const size_t count = std::min(size, buffer_.size() - used_);
     buffer_.copy(into, count, used_);
     used_ += count;
-    progress_.update({"uploading", data_.consumed_bytes(), data_.total_bytes(), 0});
+    progress_.update({"uploading", data_.consumed_bytes(), data_.total_bytes(), 0, Progress::Unit::bytes});
     return count;
   }
   const std::optional<Error>& fault() const { return fault_; }
@@ -146,9 +147,12 @@ Task<Result<std::string>> upload(ApiClient& api, std::string path, std::vector<C
 // Evaluators, container, run
 
 Json evaluator_json(const EvaluatorEntry& entry, const std::string& container) {
-  Json json{{"name", entry.name},         {"description", entry.description},
-            {"container", container},     {"language", entry.language},
-            {"code", entry.code},         {"params", *parse_json(entry.params)},
+  Json json{{"name", entry.name},
+            {"description", entry.description},
+            {"container", container},
+            {"language", entry.language},
+            {"code", entry.code},
+            {"params", *parse_json(entry.params)},
             {"limits", *parse_json(entry.limits)}};
   json["pass_threshold"] = entry.pass_threshold ? Json(*entry.pass_threshold) : Json();
   return json;
@@ -208,10 +212,10 @@ Json side_json(const DataSide& side, const std::map<std::string, std::string>& d
 /// A run of the same evaluation that an earlier call left unfinished.
 Task<Result<std::string>> find_unfinished(ApiClient& api, std::string container, std::string fingerprint) {
   for (const char* status : {"running", "queued"}) {
-    const auto runs = co_await call(api, "GET",
-                                    "/v1/evaluation/runs?limit=100&status=" + std::string(status) +
-                                        "&container=" + url_encode(container),
-                                    "");
+    const auto runs = co_await call(
+        api, "GET",
+        "/v1/evaluation/runs?limit=100&status=" + std::string(status) + "&container=" + url_encode(container),
+        "");
     if (!runs) co_return std::unexpected(runs.error());
     for (const auto& run : runs->value("data", Json::array()))
       if (run.contains("metadata") && run["metadata"].value("fingerprint", Json()) == fingerprint)
@@ -263,8 +267,7 @@ Task<Result<Submitted>> submit(ApiClient& api, const EvaluationFile& file, bool 
 }
 
 Task<Result<std::string>> watch(ApiClient& api, std::string run, Progress& progress, const bool& stop) {
-  // Short runs end within a glance; long ones are asked about a few times a second.
-  auto wait = 2ms;
+  const auto began = Clock::now();
   for (;;) {
     ApiClient::Call request;
     request.path = "/v1/evaluation/runs/" + run;
@@ -274,23 +277,25 @@ Task<Result<std::string>> watch(ApiClient& api, std::string run, Progress& progr
     const auto json = parse_json(answer->body);
     if (!json) co_return std::unexpected(json.error());
     const Json counts = json->value("progress", Json::object());
-    progress.update({"evaluating", counts.value("items_done", uint64_t{0}), counts.value("items_total", uint64_t{0}),
-                     counts.value("errors", uint64_t{0})});
+    progress.update({"evaluating", counts.value("items_done", uint64_t{0}),
+                     counts.value("items_total", uint64_t{0}), counts.value("errors", uint64_t{0}),
+                     Progress::Unit::items});
     const std::string status = json->value("status", std::string());
     if (stop || (status != "queued" && status != "running")) co_return answer->body;
+    // Short runs end within a glance; long ones are asked about a few times a second.
+    const Clock::duration wait = std::clamp<Clock::duration>((Clock::now() - began) / 10, 2ms, 250ms);
     co_await sleep_until(Clock::now() + wait);
-    wait = std::min<std::chrono::milliseconds>(wait * 2, 250ms);
   }
 }
 
 namespace {
 
-/// The start of each item's input, where an item is a known row of a dataset.
+/// Each item's id and input, where an item is a known row of a dataset.
 Task<> add_inputs(ApiClient& api, const Json& run, std::vector<WorstItem>& items) {
   const Json sample = run.value("sample", Json::object());
   const Json columns = sample.value("columns", Json::object());
-  if (sample.value("type", Json()) != "dataset" || sample.contains("shuffle_seed") || !columns.contains("input") ||
-      items.empty())
+  if (sample.value("type", Json()) != "dataset" || sample.contains("shuffle_seed") ||
+      !columns.contains("input") || items.empty())
     co_return;
   const int64_t offset = sample.value("offset", int64_t{0});
   std::string rows;
@@ -302,11 +307,14 @@ Task<> add_inputs(ApiClient& api, const Json& run, std::vector<WorstItem>& items
   if (!answer || !answer->ok()) co_return;  // the table is whole without them
   RowReader reader;
   const ColumnPath path(columns["input"].get<std::string>());
+  const ColumnPath id("id");
   std::string_view text = answer->body;
   for (auto& item : items) {
     const size_t end = text.find('\n');
-    if (reader.parse(text.substr(0, end)))
+    if (reader.parse(text.substr(0, end))) {
       if (const auto value = reader.select(path)) item.input = daemon::text_of(*value);
+      if (const auto value = reader.select(id)) item.id = daemon::text_of(*value);
+    }
     if (end == std::string_view::npos) co_return;
     text.remove_prefix(end + 1);
   }
@@ -318,20 +326,19 @@ Task<Result<Worst>> worst_items(ApiClient& api, std::string run_json, const Eval
   const auto run = parse_json(run_json);
   if (!run) co_return std::unexpected(run.error());
   const std::string id = run->value("id", std::string());
-  const auto found = co_await call(api, "GET",
-                                   "/v1/evaluation/runs/" + id + "/results?order=worst&limit=" +
-                                       std::to_string(kWorstShown),
-                                   "");
+  const auto found = co_await call(
+      api, "GET", "/v1/evaluation/runs/" + id + "/results?order=worst&limit=" + std::to_string(kWorstShown),
+      "");
   if (!found) co_return std::unexpected(found.error());
   std::map<std::string, std::string> names;
   for (const auto& metrics : run->value("metrics", Json::array()))
-    names[metrics["evaluator"].value("id", std::string())] = metrics["evaluator"].value("name", std::string());
+    names[metrics["evaluator"].value("id", std::string())] =
+        metrics["evaluator"].value("name", std::string());
   Worst worst;
   Json list = Json::array();
   for (const auto& result : found->value("data", Json::array())) {
     WorstItem item;
     item.index = result.value("index", int64_t{0});
-    item.id = result.value("id", std::to_string(item.index));
     item.evaluator = names[result.value("evaluator_id", std::string())];
     if (result.value("score", Json()).is_number()) item.score = result["score"].get<double>();
     item.reason = result.value("reason", std::string());

@@ -1,4 +1,5 @@
-// An evaluation file on its way through the public API: data uploaded, evaluators and run created, results fetched.
+// An evaluation file on its way through the public API: data uploaded, evaluators and run created, results
+// fetched.
 #pragma once
 
 #include <string>
@@ -16,14 +17,16 @@ struct Submitted {
   bool resumed = false;  ///< an earlier run of the same file that was cut short
 };
 
-/// Uploads what the API does not have yet (files are known by their content), creates or updates the evaluators, and
-/// creates the run or finds the one that an earlier call left unfinished. `fresh` cancels that one instead.
-/// `stop`, once set, gives an upload up (`cancelled`). A fault of the data is `config` with FILE:LINE, and nothing of that file is stored.
-Task<Result<Submitted>> submit(daemon::ApiClient& api, const EvaluationFile& file, bool fresh, Progress& progress,
-                               const bool& stop);
+/// Uploads what the API does not have yet (files are known by their content), creates or updates the
+/// evaluators, and creates the run or finds the one that an earlier call left unfinished. `fresh` cancels
+/// that one instead. `stop`, once set, gives an upload up (`cancelled`). A fault of the data is `config` with
+/// FILE:LINE, and nothing of that file is stored.
+Task<Result<Submitted>> submit(daemon::ApiClient& api, const EvaluationFile& file, bool fresh,
+                               Progress& progress, const bool& stop);
 
 /// Follows the run until it is terminal or `stop` is set; the run object as the API last gave it.
-Task<Result<std::string>> watch(daemon::ApiClient& api, std::string run, Progress& progress, const bool& stop);
+Task<Result<std::string>> watch(daemon::ApiClient& api, std::string run, Progress& progress,
+                                const bool& stop);
 
 struct Worst {
   std::vector<WorstItem> items;

@@ -57,7 +57,7 @@ void Progress::draw(Clock::time_point now) {
 }
 
 std::string Progress::amount(uint64_t value) const {
-  return options_.unit == Unit::bytes ? bytes_text(value) : with_thousands(value);
+  return state_.unit == Unit::bytes ? bytes_text(value) : with_thousands(value);
 }
 
 double Progress::rate() const {

@@ -18,8 +18,7 @@ class Progress {
   enum class Unit { items, bytes };
   struct Options {
     bool terminal = false;
-    size_t width = 80;  ///< columns of the terminal
-    Unit unit = Unit::items;
+    size_t width = 80;                           ///< columns of the terminal
     std::chrono::milliseconds redraw{100};       ///< on a terminal
     std::chrono::milliseconds plain_line{5000};  ///< elsewhere
   };
@@ -28,6 +27,7 @@ class Progress {
     uint64_t done = 0;
     uint64_t total = 0;  ///< 0 when unknown
     uint64_t errors = 0;
+    Unit unit = Unit::items;
   };
 
   /// `out` stays the caller's and must live longer.

@@ -1,9 +1,10 @@
-// `assay run`: the API and a worker inside this process, the whole job in one command. `assay submit`: the same job
-// given to an API that runs elsewhere.
+// `assay run`: the API and a worker inside this process, the whole job in one command. `assay submit`: the
+// same job given to an API that runs elsewhere.
 //
-// Theory of operation. Three parts, joined by HTTP on a Unix socket in a private folder: the API on its own threads, the
-// worker with its loop on another, and the client (this file) on the main one. The client uses the public API only.
-// An interrupt drains the worker and leaves the run as it is: the same command then resumes it.
+// Theory of operation. Three parts, joined by HTTP on a Unix socket in a private folder: the API on its own
+// threads, the worker with its loop on another, and the client (this file) on the main one. The client uses
+// the public API only. An interrupt drains the worker and leaves the run as it is: the same command then
+// resumes it.
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,7 +56,8 @@ class PrivateFolder {
     // The path of a Unix socket holds 107 bytes at most.
     if (pattern.size() > 90) pattern = "/tmp/assay-XXXXXX";
     if (::mkdtemp(pattern.data()) == nullptr)
-      return fail_errno(ErrorKind::config, "cannot make a folder in " + pattern.substr(0, pattern.rfind('/')), errno);
+      return fail_errno(ErrorKind::config, "cannot make a folder in " + pattern.substr(0, pattern.rfind('/')),
+                        errno);
     return PrivateFolder(pattern);
   }
   PrivateFolder(PrivateFolder&& other) noexcept : path_(std::exchange(other.path_, "")) {}
@@ -71,11 +73,14 @@ class PrivateFolder {
   std::string path_;
 };
 
-/// The worker on its own thread and loop. Everything here but the thread itself is called from the main thread.
+/// The worker on its own thread and loop. Everything here but the thread itself is called from the main
+/// thread.
 class WorkerThread {
  public:
   explicit WorkerThread(daemon::WorkerOptions options)
-      : worker_(io_.get_executor(), std::move(options)), scope_(io_.get_executor()), thread_([this] { work(); }) {}
+      : worker_(io_.get_executor(), std::move(options)),
+        scope_(io_.get_executor()),
+        thread_([this] { work(); }) {}
   ~WorkerThread() {
     asio::post(io_, [this] { worker_.stop(); });
     thread_.join();
@@ -114,7 +119,8 @@ ReportStyle style_of() {
   ReportStyle style;
   winsize size{};
   const bool terminal = ::isatty(STDOUT_FILENO) != 0;
-  if (terminal && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) style.width = size.ws_col;
+  if (terminal && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
+    style.width = size.ws_col;
   style.colour = terminal && std::getenv("NO_COLOR") == nullptr;
   return style;
 }
@@ -155,7 +161,8 @@ class Job {
   Task<Result<Submitted>> begin(ApiClient& api) {
     auto submitted = co_await submit(api, file_, options_.fresh, progress_, stopped);
     if (submitted && submitted->resumed && !options_.json)
-      std::fprintf(stderr, "resuming %s, which was cut short (--fresh starts over)\n", submitted->run.c_str());
+      std::fprintf(stderr, "resuming %s, which was cut short (--fresh starts over)\n",
+                   submitted->run.c_str());
     co_return submitted;
   }
 
@@ -175,10 +182,11 @@ class Job {
     }
     if (status == "error") {
       const Json error = run->value("error", Json::object());
-      co_return fail(ErrorKind::internal, "the run " + submitted.run +
-                                              " ended with an error: " + error.value("message", dump_json(error)));
+      co_return fail(ErrorKind::internal, "the run " + submitted.run + " ended with an error: " +
+                                              error.value("message", dump_json(error)));
     }
-    if (status == "cancelled") co_return fail(ErrorKind::internal, "the run " + submitted.run + " was cancelled");
+    if (status == "cancelled")
+      co_return fail(ErrorKind::internal, "the run " + submitted.run + " was cancelled");
     co_return co_await show(api, submitted, *run_text);
   }
 
@@ -194,7 +202,8 @@ class Job {
     if (!options_.output.empty()) {
       std::error_code failed;
       std::filesystem::create_directories(options_.output, failed);
-      if (failed) co_return fail(ErrorKind::config, "cannot make " + options_.output + ": " + failed.message());
+      if (failed)
+        co_return fail(ErrorKind::config, "cannot make " + options_.output + ": " + failed.message());
       const auto saved = co_await save_results(api, submitted.run, options_.output + "/results.jsonl");
       if (!saved) co_return std::unexpected(saved.error());
       const auto written = write_file(options_.output + "/summary.json", document + "\n");
@@ -208,11 +217,13 @@ class Job {
       std::fputs(table->c_str(), stdout);
       std::fputs(render_gates(*gates, style_of()).c_str(), stdout);
       if (!options_.output.empty())
-        std::printf("\nresults: %s/results.jsonl, %s/summary.json\n", options_.output.c_str(), options_.output.c_str());
+        std::printf("\nresults: %s/results.jsonl, %s/summary.json\n", options_.output.c_str(),
+                    options_.output.c_str());
       else if (options_.ephemeral)
         std::printf("\nrun %s; nothing was kept (--output DIR writes the results)\n", submitted.run.c_str());
       else
-        std::printf("\nrun %s in %s; --output DIR writes every result to files\n", submitted.run.c_str(), where_.c_str());
+        std::printf("\nrun %s in %s; --output DIR writes every result to files\n", submitted.run.c_str(),
+                    where_.c_str());
     }
     co_return overall(*gates) == GateVerdict::pass ? kPassed : kFailed;
   }
@@ -247,7 +258,8 @@ Task<> watch_signals(Job& job, std::unique_ptr<WorkerThread>& worker) {
     const auto [error, number] = co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
     const bool cancelled = co_await is_cancelled();
     if (error || cancelled) co_return;
-    if (count == 1) std::fprintf(stderr, "\nstopping: the items in flight are finished (once more to stop at once)\n");
+    if (count == 1)
+      std::fprintf(stderr, "\nstopping: the items in flight are finished (once more to stop at once)\n");
     if (count > 2) ::_exit(kCouldNot);
     if (worker && count == 1) worker->drain();
     if (worker && count == 2) worker->stop();
@@ -279,13 +291,15 @@ Result<LocalStack> start_stack(const RunOptions& options, const EvaluationFile& 
   if (state.empty()) state = (std::filesystem::absolute(file.path).parent_path() / ".assay").string();
   std::error_code failed;
   std::filesystem::create_directories(state, failed);
-  if (failed) return fail(ErrorKind::config, "cannot make the state folder " + state + ": " + failed.message());
+  if (failed)
+    return fail(ErrorKind::config, "cannot make the state folder " + state + ": " + failed.message());
   LocalStack stack{state + "/assay.db", std::move(folder), nullptr, {}};
   api::Server::Options server;
-  server.store_path = stack.store;
+  server.store_path = options.ephemeral ? ":memory:" : stack.store;
   server.listen = "unix:" + stack.folder.path() + "/api.sock";
   ASSAY_TRY(stack.server, api::Server::start(server));
-  ASSAY_TRY(auto key, stack.server->create_key("default", "assay run", {"admin", "submit", "read", "worker"}));
+  ASSAY_TRY(auto key,
+            stack.server->create_key("default", "assay run", {"admin", "submit", "read", "worker"}));
   ASSAY_TRY(stack.endpoint, ApiEndpoint::parse(server.listen, std::move(key)));
   return stack;
 }
@@ -317,16 +331,16 @@ Task<> run_local(const RunOptions& options, const EvaluationFile& file, int& exi
   Result<int> result = kCouldNot;
   {
     ApiClient api(executor, stack->endpoint);
+    // It waits for work while the data is uploaded, so that the first shard finds it ready.
+    worker = std::make_unique<WorkerThread>(worker_options(options, stack->endpoint));
+    beside.spawn("watch the worker", watch_worker(job, *worker));
     const auto submitted = co_await job.begin(api);
-    if (submitted) {
-      worker = std::make_unique<WorkerThread>(worker_options(options, stack->endpoint));
-      beside.spawn("watch the worker", watch_worker(job, *worker));
+    if (submitted)
       result = co_await job.end(api, *submitted);
-      if (worker->ended() && !worker->result() && worker->result().error().kind != ErrorKind::cancelled)
-        result = std::unexpected(worker->result().error());
-    } else {
+    else
       result = std::unexpected(submitted.error());
-    }
+    if (worker->ended() && !worker->result() && worker->result().error().kind != ErrorKind::cancelled)
+      result = std::unexpected(worker->result().error());
   }
   beside.cancel();
   co_await beside.join();
@@ -395,7 +409,8 @@ void declare_run(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand("run", "run an evaluation file on this machine, start to finish");
   auto options = std::make_shared<RunOptions>();
   add_common(*command, *options);
-  auto* state = command->add_option("--state", options->state, "folder of the state; default .assay beside the file");
+  auto* state =
+      command->add_option("--state", options->state, "folder of the state; default .assay beside the file");
   command->add_flag("--ephemeral", options->ephemeral, "keep no state")->excludes(state);
   command->add_option("--hosts", options->hosts, "evaluator processes at most; default one a core")
       ->check(CLI::Range(1, 1024));
@@ -408,8 +423,12 @@ void declare_submit(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand("submit", "give an evaluation file to an API and follow the run");
   auto options = std::make_shared<RunOptions>();
   add_common(*command, *options);
-  command->add_option("--api", options->api, "http(s)://HOST:PORT or unix:/PATH")->required()->envname("ASSAY_API_URL");
-  command->add_option("--key-file", options->key_file, "file that holds an API key with the scopes submit and read")
+  command->add_option("--api", options->api, "http(s)://HOST:PORT or unix:/PATH")
+      ->required()
+      ->envname("ASSAY_API_URL");
+  command
+      ->add_option("--key-file", options->key_file,
+                   "file that holds an API key with the scopes submit and read")
       ->required()
       ->envname("ASSAY_API_KEY_FILE");
   command->add_flag("--no-wait", options->no_wait, "print the run's id and leave");

@@ -8,8 +8,8 @@
 
 namespace assay {
 
-/// Why something did not work. The first group is the vocabulary of errored outcomes (spelled as on the wire);
-/// `cancelled` is for work that was told to stop and never appears in a result.
+/// Why something did not work. The first group is the vocabulary of errored outcomes (spelled as on the
+/// wire); `cancelled` is for work that was told to stop and never appears in a result.
 enum class ErrorKind {
   timeout,           ///< the wall-clock deadline passed
   cpu_limit,         ///< used more processor time than allowed
@@ -40,7 +40,8 @@ std::string_view to_string(ErrorKind kind);
 /// The kind of that name, or `internal` for a name this build does not know.
 ErrorKind error_kind_from(std::string_view name);
 
-/// What went wrong, for a person: the message names the field, line or path and what to do. Never holds a secret.
+/// What went wrong, for a person: the message names the field, line or path and what to do. Never holds a
+/// secret.
 struct Error {
   ErrorKind kind = ErrorKind::internal;
   std::string message;
@@ -52,7 +53,8 @@ struct Error {
   }
 };
 
-/// Everything that the outside can cause to fail returns one of these. Programmer mistakes abort (core/check.hpp).
+/// Everything that the outside can cause to fail returns one of these. Programmer mistakes abort
+/// (core/check.hpp).
 template <class T = void>
 using Result = std::expected<T, Error>;
 
@@ -66,16 +68,17 @@ std::unexpected<Error> fail_errno(ErrorKind kind, std::string_view message, int 
 
 #define ASSAY_CONCAT_(a, b) a##b
 #define ASSAY_CONCAT(a, b) ASSAY_CONCAT_(a, b)
-#define ASSAY_TRY_(result, declaration, expression, ret)                \
-  auto result = (expression);                                           \
-  if (!result) ret std::unexpected(std::move(result).error());          \
+#define ASSAY_TRY_(result, declaration, expression, ret)       \
+  auto result = (expression);                                  \
+  if (!result) ret std::unexpected(std::move(result).error()); \
   declaration = std::move(*result)
 #define ASSAY_CHECK_OK_(result, expression, ret) \
   auto result = (expression);                    \
   if (!result) ret std::unexpected(std::move(result).error())
 
 /// ASSAY_TRY(auto n, parse(text)); declares n, or returns the error from the function.
-#define ASSAY_TRY(declaration, ...) ASSAY_TRY_(ASSAY_CONCAT(assay_result_, __LINE__), declaration, (__VA_ARGS__), return)
+#define ASSAY_TRY(declaration, ...) \
+  ASSAY_TRY_(ASSAY_CONCAT(assay_result_, __LINE__), declaration, (__VA_ARGS__), return)
 #define ASSAY_CO_TRY(declaration, ...) \
   ASSAY_TRY_(ASSAY_CONCAT(assay_result_, __LINE__), declaration, (__VA_ARGS__), co_return)
 /// ASSAY_OK(write(fd, text)); for results without a value.

@@ -30,7 +30,7 @@ Result<UniqueFd> open_cloexec(const std::string& path, int flags, unsigned mode)
 
 Result<std::string> read_file(const std::string& path, size_t limit_bytes) {
   ASSAY_TRY(const UniqueFd fd, open_cloexec(path, O_RDONLY));
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd.get(), &info) != 0) return fail_errno(ErrorKind::config, "cannot read " + path, errno);
   if (S_ISDIR(info.st_mode)) return fail(ErrorKind::config, path + " is a directory, not a file");
   std::string text;
@@ -41,7 +41,8 @@ Result<std::string> read_file(const std::string& path, size_t limit_bytes) {
     if (n < 0) return fail_errno(ErrorKind::config, "cannot read " + path, errno);
     if (n == 0) return text;
     if (text.size() + static_cast<size_t>(n) > limit_bytes)
-      return fail(ErrorKind::config, path + " is larger than the limit of " + std::to_string(limit_bytes) + " bytes");
+      return fail(ErrorKind::config,
+                  path + " is larger than the limit of " + std::to_string(limit_bytes) + " bytes");
     text.append(buffer, static_cast<size_t>(n));
   }
 }

@@ -53,7 +53,8 @@ Result<UniqueFd> open_cloexec(const std::string& path, int flags, unsigned mode 
 /// The whole of a file, at most `limit_bytes` of it: a larger one is an error that names the limit.
 Result<std::string> read_file(const std::string& path, size_t limit_bytes);
 
-/// Writes all of `text` beside `path` and renames it there, so that a reader sees the old file or the new one.
+/// Writes all of `text` beside `path` and renames it there, so that a reader sees the old file or the new
+/// one.
 Result<void> write_file(const std::string& path, std::string_view text);
 
 }  // namespace assay

@@ -22,11 +22,16 @@ spdlog::logger& logger() {
 
 spdlog::level::level_enum level_of(Level level) {
   switch (level) {
-    case Level::debug: return spdlog::level::debug;
-    case Level::info: return spdlog::level::info;
-    case Level::warn: return spdlog::level::warn;
-    case Level::error: return spdlog::level::err;
-    case Level::off: return spdlog::level::off;
+    case Level::debug:
+      return spdlog::level::debug;
+    case Level::info:
+      return spdlog::level::info;
+    case Level::warn:
+      return spdlog::level::warn;
+    case Level::error:
+      return spdlog::level::err;
+    case Level::off:
+      return spdlog::level::off;
   }
   return spdlog::level::info;
 }
@@ -47,7 +52,9 @@ void append_value(std::string& line, std::string_view value) {
 
 }  // namespace
 
-void set_level(Level level) { logger().set_level(level_of(level)); }
+void set_level(Level level) {
+  logger().set_level(level_of(level));
+}
 
 bool set_level(std::string_view name) {
   const auto level = spdlog::level::from_str(std::string(name == "warn" ? "warning" : name));

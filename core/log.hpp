@@ -1,5 +1,6 @@
 // Log lines of every program: one line an event on stderr, structured fields as key=value after the message.
-// State changes are `info`, one line a run; nothing per item above `debug`. Secrets never appear: pass ids, not values.
+// State changes are `info`, one line a run; nothing per item above `debug`. Secrets never appear: pass ids,
+// not values.
 #pragma once
 
 #include <initializer_list>
@@ -22,9 +23,17 @@ bool set_level(std::string_view name);
 
 void write(Level level, std::string_view message, std::initializer_list<Field> fields = {});
 
-inline void debug(std::string_view m, std::initializer_list<Field> f = {}) { write(Level::debug, m, f); }
-inline void info(std::string_view m, std::initializer_list<Field> f = {}) { write(Level::info, m, f); }
-inline void warn(std::string_view m, std::initializer_list<Field> f = {}) { write(Level::warn, m, f); }
-inline void error(std::string_view m, std::initializer_list<Field> f = {}) { write(Level::error, m, f); }
+inline void debug(std::string_view m, std::initializer_list<Field> f = {}) {
+  write(Level::debug, m, f);
+}
+inline void info(std::string_view m, std::initializer_list<Field> f = {}) {
+  write(Level::info, m, f);
+}
+inline void warn(std::string_view m, std::initializer_list<Field> f = {}) {
+  write(Level::warn, m, f);
+}
+inline void error(std::string_view m, std::initializer_list<Field> f = {}) {
+  write(Level::error, m, f);
+}
 
 }  // namespace assay::log

@@ -77,9 +77,12 @@ Result<void> read_score(const Json& json, Outcome& outcome) {
 
 std::string_view to_string(Verdict verdict) {
   switch (verdict) {
-    case Verdict::scored: return "scored";
-    case Verdict::errored: return "errored";
-    case Verdict::skipped: return "skipped";
+    case Verdict::scored:
+      return "scored";
+    case Verdict::errored:
+      return "errored";
+    case Verdict::skipped:
+      return "skipped";
   }
   return "errored";
 }

@@ -17,7 +17,8 @@ namespace assay {
 enum class Verdict { scored, errored, skipped };
 std::string_view to_string(Verdict verdict);
 
-/// What an evaluation used, and how that was measured ("rusage": by the runtime itself; later also cgroup v2, v1).
+/// What an evaluation used, and how that was measured ("rusage": by the runtime itself; later also cgroup v2,
+/// v1).
 struct Usage {
   std::chrono::microseconds wall{0};
   std::chrono::microseconds cpu{0};
@@ -39,9 +40,10 @@ struct Outcome {
   double score = 0;            ///< finite; of `scored` only
   std::optional<bool> passed;  ///< nullopt: no threshold and the evaluator did not say
   std::string reason;          ///< why this score, or why skipped
-  std::vector<std::pair<std::string, double>> metrics;  ///< named numbers the evaluator adds; of `scored` only
-  Error error{ErrorKind::internal, "no outcome"};       ///< of `errored` only
-  std::string log;                                      ///< what the evaluator logged, head and tail
+  std::vector<std::pair<std::string, double>>
+      metrics;                                     ///< named numbers the evaluator adds; of `scored` only
+  Error error{ErrorKind::internal, "no outcome"};  ///< of `errored` only
+  std::string log;                                 ///< what the evaluator logged, head and tail
   Usage usage;
 
   static Outcome scored(double score);
@@ -52,8 +54,8 @@ struct Outcome {
 /// `passed` from the threshold, unless the evaluator said so itself.
 void apply_threshold(Outcome& outcome, std::optional<double> pass_threshold);
 
-/// The wire form, an object (docs/worker-protocol.md, "Append"): {"item":3,"evaluator":1,"score":0.5,…}; `model`,
-/// `evaluator` and `trial` are left out when 0.
+/// The wire form, an object (docs/worker-protocol.md, "Append"): {"item":3,"evaluator":1,"score":0.5,…};
+/// `model`, `evaluator` and `trial` are left out when 0.
 void append_outcome_json(std::string& out, const OutcomeId& id, const Outcome& outcome);
 
 struct OutcomeRow {

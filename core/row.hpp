@@ -11,8 +11,8 @@
 
 namespace assay {
 
-/// A dotted path into a row, "175b_verification.solution". A component that is a number indexes an array. A key that
-/// itself contains the whole dotted text wins over the path.
+/// A dotted path into a row, "175b_verification.solution". A component that is a number indexes an array. A
+/// key that itself contains the whole dotted text wins over the path.
 class ColumnPath {
  public:
   explicit ColumnPath(std::string text);
@@ -32,13 +32,14 @@ class RowReader {
   RowReader& operator=(RowReader&&) noexcept;
   ~RowReader();
 
-  /// Parses one row; `config` for what is no JSON object, deeper than kJsonDepthLimit or not UTF-8. The row is valid
-  /// until the next parse.
+  /// Parses one row; `config` for what is no JSON object, deeper than kJsonDepthLimit or not UTF-8. The row
+  /// is valid until the next parse.
   Result<void> parse(std::string_view row);
   /// The value at `path` of the parsed row as compact JSON text, or nullopt when the row has none there.
   std::optional<std::string> select(const ColumnPath& path);
   bool has(const ColumnPath& path);
-  /// The row's keys, in order; nested objects as dotted paths, two levels deep: for messages and column lists.
+  /// The row's keys, in order; nested objects as dotted paths, two levels deep: for messages and column
+  /// lists.
   std::vector<std::string> columns();
 
  private:

@@ -12,8 +12,9 @@
 
 namespace assay {
 
-/// One table of keys. Each key is a dotted TOML path ("api.url") and, in the environment, ASSAY_ with the path in
-/// capitals ("ASSAY_API_URL"); lists are separated by commas there. A secret has no key: its *file* has one.
+/// One table of keys. Each key is a dotted TOML path ("api.url") and, in the environment, ASSAY_ with the
+/// path in capitals ("ASSAY_API_URL"); lists are separated by commas there. A secret has no key: its *file*
+/// has one.
 class Settings {
  public:
   void add(std::string key, std::string doc, std::string* value);
@@ -22,7 +23,8 @@ class Settings {
   void add(std::string key, std::string doc, std::chrono::milliseconds* value);  ///< "10s", "250ms", "5m"
   void add(std::string key, std::string doc, std::vector<std::string>* value);
 
-  /// Reads the file; every fault is reported at once, each with FILE:LINE, and nothing is set when there is one.
+  /// Reads the file; every fault is reported at once, each with FILE:LINE, and nothing is set when there is
+  /// one.
   Result<> load_file(const std::string& path);
   /// Reads the ASSAY_… variables; one that names no key of this table is left alone.
   Result<> load_environment();

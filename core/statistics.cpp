@@ -53,7 +53,8 @@ Interval wilson95(double successes, double n) {
   const double centre = (p + z2 / (2 * n)) / scale;
   const double half = kZ975 * std::sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / scale;
   // At 0 of n and n of n the bound is exact; rounding must not put it outside.
-  return {successes <= 0 ? 0 : std::max(0.0, centre - half), successes >= n ? 1 : std::min(1.0, centre + half)};
+  return {successes <= 0 ? 0 : std::max(0.0, centre - half),
+          successes >= n ? 1 : std::min(1.0, centre + half)};
 }
 
 double student_t_quantile(double probability, double degrees_of_freedom) {

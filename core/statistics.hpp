@@ -1,7 +1,7 @@
 // The numbers that evaluations report, and how sure they are.
 //
-// Pass rates get a Wilson interval, scores a t interval. With several trials of an item the unit is the item: the
-// standard error is that of the items' means, because trials of one item are not independent questions
+// Pass rates get a Wilson interval, scores a t interval. With several trials of an item the unit is the item:
+// the standard error is that of the items' means, because trials of one item are not independent questions
 // (Miller 2024, "Adding Error Bars to Evals"). Errored outcomes are counted beside the mean, never inside it.
 #pragma once
 
@@ -31,7 +31,8 @@ Interval wilson95(double successes, double n);
 /// Quantile of Student's t with `degrees_of_freedom` >= 1 at `probability` in (0, 1).
 double student_t_quantile(double probability, double degrees_of_freedom);
 
-/// Linear interpolation between order statistics (R type 7, NumPy's default). `sorted` is ascending and not empty.
+/// Linear interpolation between order statistics (R type 7, NumPy's default). `sorted` is ascending and not
+/// empty.
 double quantile_sorted(std::span<const double> sorted, double probability);
 
 }  // namespace assay

@@ -27,7 +27,9 @@ Result<ApiEndpoint> ApiEndpoint::parse(const std::string& address, std::string k
   return endpoint;
 }
 
-bool ApiAnswer::retryable() const { return status == 408 || status == 429 || (status >= 500 && status != 501); }
+bool ApiAnswer::retryable() const {
+  return status == 408 || status == 429 || (status >= 500 && status != 501);
+}
 
 Error ApiAnswer::error() const {
   const ErrorKind kind = retryable() ? ErrorKind::transport : ErrorKind::config;
@@ -55,7 +57,8 @@ Task<Result<ApiAnswer>> ApiClient::call(Call call) {
   request.timeout = call.timeout;
   request.headers.emplace_back("Authorization", "Bearer " + endpoint_.key);
   request.headers.emplace_back("Accept", call.accept);
-  if (call.method != "GET" && call.method != "DELETE") request.headers.emplace_back("Content-Type", call.content_type);
+  if (call.method != "GET" && call.method != "DELETE")
+    request.headers.emplace_back("Content-Type", call.content_type);
   if (!call.idempotency_key.empty()) request.headers.emplace_back("Idempotency-Key", call.idempotency_key);
   auto response = co_await http_.send(std::move(request));
   if (!response) co_return std::unexpected(std::move(response.error()).with("the API at " + endpoint_.url));
@@ -65,11 +68,13 @@ Task<Result<ApiAnswer>> ApiClient::call(Call call) {
   answer.retry_after = response->retry_after;
   if (!answer.ok()) {
     // What is not our envelope (a proxy's page) leaves message and code empty.
-    if (const auto parsed = parse_json(answer.body); parsed && parsed->is_object() && parsed->contains("error")) {
+    if (const auto parsed = parse_json(answer.body);
+        parsed && parsed->is_object() && parsed->contains("error")) {
       const Json& error = (*parsed)["error"];
       if (error.is_object()) {
         answer.code = error.value("code", Json()).is_string() ? error["code"].get<std::string>() : "";
-        answer.message = error.value("message", Json()).is_string() ? error["message"].get<std::string>() : "";
+        answer.message =
+            error.value("message", Json()).is_string() ? error["message"].get<std::string>() : "";
         if (error.value("param", Json()).is_string())
           answer.message += " (" + error["param"].get<std::string>() + ")";
       }

@@ -52,7 +52,8 @@ class ApiClient {
   };
   /// One exchange. `transport` when there was no answer.
   Task<Result<ApiAnswer>> call(Call call);
-  /// Repeats a call that is safe to repeat until it has an answer that is no passing trouble, or until `deadline`.
+  /// Repeats a call that is safe to repeat until it has an answer that is no passing trouble, or until
+  /// `deadline`.
   Task<Result<ApiAnswer>> call_until(Call call, Deadline deadline);
 
  private:

@@ -1,7 +1,8 @@
 // assayd: the worker daemon.
 //
-// SIGTERM and SIGINT drain: nothing more is claimed, the items in flight are finished and posted, the rest is given
-// back. A second one stops at once. Under systemd it says READY when it is registered, and STATUS while it works.
+// SIGTERM and SIGINT drain: nothing more is claimed, the items in flight are finished and posted, the rest is
+// given back. A second one stops at once. Under systemd it says READY when it is registered, and STATUS while
+// it works.
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -36,13 +37,16 @@ struct Config {
 void declare(Settings& settings, Config& config) {
   settings.add("api.url", "the API: http(s)://HOST:PORT or unix:/PATH", &config.api);
   settings.add("api.key_file", "file that holds the worker's API key", &config.key_file);
-  settings.add("worker.name", "this worker's name, stable over restarts; default the host's name", &config.name);
+  settings.add("worker.name", "this worker's name, stable over restarts; default the host's name",
+               &config.name);
   settings.add("worker.environments", "run environments this worker serves", &config.worker.environments);
   settings.add("worker.hosts", "evaluator processes at most", &config.worker.hosts, 1, 1024);
   settings.add("worker.shards", "shards leased at once", &config.worker.shards, 1, 1024);
   settings.add("worker.items", "items in flight at once", &config.worker.items, 2, 1'000'000);
-  settings.add("worker.drain_grace", "time for the items in flight after SIGTERM", &config.worker.drain_grace);
-  settings.add("sandbox.mode", "demand full, userns or nons instead of the best that works", &config.sandbox_mode);
+  settings.add("worker.drain_grace", "time for the items in flight after SIGTERM",
+               &config.worker.drain_grace);
+  settings.add("sandbox.mode", "demand full, userns or nons instead of the best that works",
+               &config.sandbox_mode);
   settings.add("log.level", "debug, info, warn or error", &config.log_level);
 }
 
@@ -50,9 +54,11 @@ void declare(Settings& settings, Config& config) {
 Result<std::string> read_key(const Config& config) {
   std::string path = config.key_file;
   if (path.empty())
-    if (const char* credentials = std::getenv("CREDENTIALS_DIRECTORY")) path = std::string(credentials) + "/api-key";
+    if (const char* credentials = std::getenv("CREDENTIALS_DIRECTORY"))
+      path = std::string(credentials) + "/api-key";
   if (path.empty())
-    return fail(ErrorKind::config, "no API key: set api.key_file (or ASSAY_API_KEY_FILE) to a file that holds it");
+    return fail(ErrorKind::config,
+                "no API key: set api.key_file (or ASSAY_API_KEY_FILE) to a file that holds it");
   ASSAY_TRY(std::string key, read_file(path, 4096));
   while (!key.empty() && std::isspace(static_cast<unsigned char>(key.back())) != 0) key.pop_back();
   if (key.empty()) return fail(ErrorKind::config, path + " is empty: it must hold the API key");
@@ -61,7 +67,8 @@ Result<std::string> read_key(const Config& config) {
 
 Result<> finish_config(Config& config) {
   if (!log::set_level(config.log_level))
-    return fail(ErrorKind::config, "log.level is \"" + config.log_level + "\": use debug, info, warn or error");
+    return fail(ErrorKind::config,
+                "log.level is \"" + config.log_level + "\": use debug, info, warn or error");
   if (!config.sandbox_mode.empty()) {
     config.worker.sandbox_mode = sandbox::mode_from(config.sandbox_mode);
     if (!config.worker.sandbox_mode)
@@ -89,8 +96,9 @@ Task<> report_status(Worker& worker) {
       log::info("registered; claiming shards");
     }
     const auto now = worker.status();
-    const std::string status = "STATUS=" + std::to_string(now.shards) + " shards, " + std::to_string(now.items) +
-                               " items in flight, " + std::to_string((now.outcomes - last_outcomes)) + " outcomes/s";
+    const std::string status = "STATUS=" + std::to_string(now.shards) + " shards, " +
+                               std::to_string(now.items) + " items in flight, " +
+                               std::to_string((now.outcomes - last_outcomes)) + " outcomes/s";
     last_outcomes = now.outcomes;
     sd_notify(0, status.c_str());
     if (now.draining) sd_notify(0, "STOPPING=1");
@@ -132,7 +140,8 @@ int run(int argc, char** argv) {
   declare(settings, config);
   CLI::App app{"assayd, the worker: runs the shards of evaluation runs that an Assay API hands out."};
   app.set_version_flag("--version", ASSAY_VERSION);
-  app.footer("Settings (file keys; in the environment ASSAY_API_URL for api.url and so on):\n" + settings.help());
+  app.footer("Settings (file keys; in the environment ASSAY_API_URL for api.url and so on):\n" +
+             settings.help());
   std::string file;
   bool check = false;
   app.add_option("--config", file, "settings file (TOML)");
@@ -164,4 +173,6 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace assay::daemon
 
-int main(int argc, char** argv) { return assay::daemon::run(argc, argv); }
+int main(int argc, char** argv) {
+  return assay::daemon::run(argc, argv);
+}

@@ -6,8 +6,8 @@
 namespace assay::daemon {
 namespace {
 
-// The API checked all this when it was submitted, so a mismatch is a protocol error: nlohmann's exceptions are turned
-// into one at the two entry points below.
+// The API checked all this when it was submitted, so a mismatch is a protocol error: nlohmann's exceptions
+// are turned into one at the two entry points below.
 Side side_from(const Json& json) {
   Side side;
   const auto type = json.at("type").get<std::string>();
@@ -98,8 +98,8 @@ Result<RunSpec> run_spec_from(std::string_view text) {
 }
 
 bool Lease::is_done(int64_t code) const {
-  const auto after =
-      std::upper_bound(done.begin(), done.end(), code, [](int64_t c, const auto& range) { return c < range.first; });
+  const auto after = std::upper_bound(done.begin(), done.end(), code,
+                                      [](int64_t c, const auto& range) { return c < range.first; });
   return after != done.begin() && code < std::prev(after)->second;
 }
 

@@ -1,4 +1,5 @@
-// What a worker knows of a run: the run specification and the leases of docs/worker-protocol.md, parsed and checked.
+// What a worker knows of a run: the run specification and the leases of docs/worker-protocol.md, parsed and
+// checked.
 #pragma once
 
 #include <cstdint>

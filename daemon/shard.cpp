@@ -21,7 +21,8 @@ constexpr int kInternalTries = 3;
 
 }  // namespace
 
-Shard::Shard(WorkerContext& context, Lease lease, std::shared_ptr<const RunSpec> spec, asio::any_io_executor executor)
+Shard::Shard(WorkerContext& context, Lease lease, std::shared_ptr<const RunSpec> spec,
+             asio::any_io_executor executor)
     : context_(context),
       lease_(std::move(lease)),
       spec_(std::move(spec)),
@@ -79,7 +80,8 @@ Task<Shard::End> Shard::evaluate() {
     // Items that are done already are not even read.
     if (lease_.is_done((next - lease_.lo) * codes)) {
       bool whole = true;
-      for (int64_t code = 0; code < codes && whole; ++code) whole = lease_.is_done((next - lease_.lo) * codes + code);
+      for (int64_t code = 0; code < codes && whole; ++code)
+        whole = lease_.is_done((next - lease_.lo) * codes + code);
       if (whole) {
         ++next;
         continue;
@@ -127,7 +129,8 @@ void Shard::submit_item(Item item) {
   for (int64_t code = 0; code < spec_->outcomes_per_item(); ++code) {
     if (lease_.is_done((item.index - lease_.lo) * spec_->outcomes_per_item() + code)) continue;
     const OutcomeId id{item.index, static_cast<int>(code / (evaluators * spec_->trials)),
-                       static_cast<int>(code / spec_->trials % evaluators), static_cast<int>(code % spec_->trials)};
+                       static_cast<int>(code / spec_->trials % evaluators),
+                       static_cast<int>(code % spec_->trials)};
     if (!item.json) {
       record(id, Outcome::errored(item.json.error().kind, item.json.error().message));
       continue;
@@ -148,14 +151,15 @@ void Shard::submit(OutcomeId id, std::string item, int attempt) {
   ++outstanding_;
   const auto& program = spec_->evaluators[static_cast<size_t>(id.evaluator)].program;
   std::string copy = item;
-  context_.pool.submit(program, std::move(copy), [this, id, attempt, json = std::move(item)](Outcome outcome) mutable {
-    const bool ours = outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::internal;
-    if (ours && attempt + 1 < kInternalTries)
-      submit(id, std::move(json), attempt + 1);
-    else
-      record(id, std::move(outcome));
-    item_done();
-  });
+  context_.pool.submit(
+      program, std::move(copy), [this, id, attempt, json = std::move(item)](Outcome outcome) mutable {
+        const bool ours = outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::internal;
+        if (ours && attempt + 1 < kInternalTries)
+          submit(id, std::move(json), attempt + 1);
+        else
+          record(id, std::move(outcome));
+        item_done();
+      });
 }
 
 void Shard::item_done() {
@@ -164,15 +168,18 @@ void Shard::item_done() {
 }
 
 void Shard::record(OutcomeId id, Outcome outcome) {
-  // A cancelled evaluation has no outcome: it was told to stop, and whoever leases the shard next computes it.
-  if (cancelled_ || (outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::cancelled)) return;
+  // A cancelled evaluation has no outcome: it was told to stop, and whoever leases the shard next computes
+  // it.
+  if (cancelled_ || (outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::cancelled))
+    return;
   apply_threshold(outcome, spec_->evaluators[static_cast<size_t>(id.evaluator)].pass_threshold);
   std::string json;
   append_outcome_json(json, id, outcome);
   if (pending_.empty()) pending_since_ = Clock::now();
   pending_bytes_ += json.size();
   pending_.emplace_back(id, std::move(json));
-  if (pending_.size() == 1 || pending_.size() == kBatchOutcomes || pending_bytes_ >= kBatchBytes) posting_.notify();
+  if (pending_.size() == 1 || pending_.size() == kBatchOutcomes || pending_bytes_ >= kBatchBytes)
+    posting_.notify();
 }
 
 Task<> Shard::post_loop() {
@@ -213,7 +220,8 @@ Task<> Shard::post(std::string outcomes, size_t count) {
     const auto answer = co_await context_.api.call(std::move(call));
     if (answer && answer->ok()) {
       const auto json = parse_json(answer->body);
-      // Only an answer that echoes the batch is an acknowledgement: proxies answer 200 with pages of their own.
+      // Only an answer that echoes the batch is an acknowledgement: proxies answer 200 with pages of their
+      // own.
       if (json && json->is_object() && json->value("run", Json()) == lease_.run &&
           json->value("shard", Json()) == lease_.shard && json->value("epoch", Json()) == lease_.epoch &&
           json->value("batch", Json()) == batch && json->value("crc32c", Json()) == crc) {
@@ -270,7 +278,8 @@ Task<> Shard::finish(End end) {
     answer = co_await control("release", fence() + ",\"reason\":\"drain\"}");
   }
   if (!answer)
-    log::warn("the shard's end did not reach the API", {{"shard", lease_.key()}, {"error", answer.error().message}});
+    log::warn("the shard's end did not reach the API",
+              {{"shard", lease_.key()}, {"error", answer.error().message}});
 }
 
 }  // namespace assay::daemon

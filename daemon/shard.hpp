@@ -27,12 +27,13 @@ struct WorkerContext {
   int64_t outcomes_posted = 0;
 };
 
-/// Theory of operation: evaluate() reads the shard page by page and hands items to the pool; each answer is put on
-/// `pending_`; post_loop(), beside it, sends what is pending in batches and forgets it only when the API echoes it.
-/// A lost lease stops the computing, not the posting: outcomes are first-writer-wins.
+/// Theory of operation: evaluate() reads the shard page by page and hands items to the pool; each answer is
+/// put on `pending_`; post_loop(), beside it, sends what is pending in batches and forgets it only when the
+/// API echoes it. A lost lease stops the computing, not the posting: outcomes are first-writer-wins.
 class Shard {
  public:
-  Shard(WorkerContext& context, Lease lease, std::shared_ptr<const RunSpec> spec, asio::any_io_executor executor);
+  Shard(WorkerContext& context, Lease lease, std::shared_ptr<const RunSpec> spec,
+        asio::any_io_executor executor);
 
   /// To the end: completed, released, failed, or left to whoever holds it now.
   Task<> run();
@@ -40,8 +41,8 @@ class Shard {
   Task<> give_up(Error why);
 
   const Lease& lease() const { return lease_; }
-  void set_lost() { lost_ = true; }       ///< somebody else's now
-  void set_cancelled();                   ///< the run is over: post nothing more
+  void set_lost() { lost_ = true; }  ///< somebody else's now
+  void set_cancelled();              ///< the run is over: post nothing more
 
  private:
   enum class End { complete, partial, failed };
@@ -58,7 +59,9 @@ class Shard {
   Task<> finish(End end);
   Task<Result<ApiAnswer>> control(std::string verb, std::string body);
   std::string fence() const;
-  bool halted() const { return lost_ || cancelled_ || context_.draining || context_.stopping || failed_.has_value(); }
+  bool halted() const {
+    return lost_ || cancelled_ || context_.draining || context_.stopping || failed_.has_value();
+  }
 
   WorkerContext& context_;
   Lease lease_;

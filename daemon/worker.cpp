@@ -19,7 +19,9 @@ Worker::Worker(asio::any_io_executor executor, WorkerOptions options)
 
 Worker::~Worker() = default;
 
-bool Worker::must_end() const { return stopping_ || ended_ || (context_ && !context_->fatal.empty()); }
+bool Worker::must_end() const {
+  return stopping_ || ended_ || (context_ && !context_->fatal.empty());
+}
 
 void Worker::fatal(std::string why) {
   if (context_->fatal.empty()) context_->fatal = std::move(why);
@@ -27,7 +29,8 @@ void Worker::fatal(std::string why) {
 }
 
 Task<Result<>> Worker::run() {
-  auto pool = co_await sandbox::Pool::start(executor_, {.hosts = options_.hosts, .mode = options_.sandbox_mode});
+  auto pool =
+      co_await sandbox::Pool::start(executor_, {.hosts = options_.hosts, .mode = options_.sandbox_mode});
   if (!pool) co_return std::unexpected(std::move(pool.error()).with("the sandbox did not start"));
   pool_ = std::move(*pool);
   context_ = std::make_unique<WorkerContext>(WorkerContext{api_, *pool_, items_, "", make_id("boot_")});
@@ -42,14 +45,15 @@ Task<Result<>> Worker::run() {
     control_->spawn("heartbeat", heartbeat_loop());
     co_await claims_->join();
     co_await leases_->join();
-    // A lease whose claim was answered while this worker stopped asking comes back as `unknown`, and is given back.
+    // A lease whose claim was answered while this worker stopped asking comes back as `unknown`, and is given
+    // back.
     if (!stopping_) co_await heartbeat();
     co_await leases_->join();
   }
   ended_ = true;
   control_->cancel();
   co_await control_->join();
-  if (!stopping_) ending_->spawn("close the sandbox", pool_->close());
+  close_pool();
   co_await ending_->join();
   if (result && !context_->fatal.empty()) result = fail(ErrorKind::config, context_->fatal);
   co_return result;
@@ -83,6 +87,12 @@ void Worker::stop() {
   leases_->cancel();
   control_->cancel();
   // Answers what is in the pool with `cancelled`, so that the shards end.
+  close_pool();
+}
+
+void Worker::close_pool() {
+  if (closing_) return;
+  closing_ = true;
   ending_->spawn("close the sandbox", pool_->close());
 }
 
@@ -169,7 +179,8 @@ Task<> Worker::claim_loop() {
       fatal("the API refused a claim: " + answer->error().message);
       co_return;
     } else if (attempt == 1) {
-      log::warn("claims get no answer", {{"error", answer ? answer->error().message : answer.error().message}});
+      log::warn("claims get no answer",
+                {{"error", answer ? answer->error().message : answer.error().message}});
     }
     co_await sleep_until(Clock::now() + backoff(attempt++));
   }
@@ -197,8 +208,10 @@ Task<Result<std::shared_ptr<const RunSpec>>> Worker::spec_of(std::string run) {
   auto spec = run_spec_from(answer->body);
   if (!spec) co_return std::unexpected(std::move(spec.error()));
   auto shared = std::make_shared<const RunSpec>(std::move(*spec));
-  // Specifications of runs that nobody works on any more are dropped, so that a worker of many runs stays small.
-  if (specs_.size() >= 16) std::erase_if(specs_, [](const auto& entry) { return entry.second.use_count() == 1; });
+  // Specifications of runs that nobody works on any more are dropped, so that a worker of many runs stays
+  // small.
+  if (specs_.size() >= 16)
+    std::erase_if(specs_, [](const auto& entry) { return entry.second.use_count() == 1; });
   specs_[run] = shared;
   co_return shared;
 }

@@ -13,11 +13,12 @@ namespace assay::daemon {
 
 struct WorkerOptions {
   ApiEndpoint api;
-  std::string name;  ///< stable over restarts: a restart under the same name takes the old leases over at once
+  std::string
+      name;  ///< stable over restarts: a restart under the same name takes the old leases over at once
   std::vector<std::string> environments = {"main"};
-  size_t hosts = 2;            ///< evaluator processes at most
-  size_t shards = 4;           ///< shards leased at once
-  size_t items = 1024;         ///< items in flight over all shards
+  size_t hosts = 2;     ///< evaluator processes at most
+  size_t shards = 4;    ///< shards leased at once
+  size_t items = 1024;  ///< items in flight over all shards
   std::optional<sandbox::Mode> sandbox_mode;
   std::chrono::milliseconds drain_grace{60'000};  ///< for items in flight after drain()
 };
@@ -35,7 +36,8 @@ class Worker {
   Worker(asio::any_io_executor executor, WorkerOptions options);
   ~Worker();
 
-  /// Works until drained or stopped. An error says why it could not (a refused key, no sandbox, a superseded name).
+  /// Works until drained or stopped. An error says why it could not (a refused key, no sandbox, a superseded
+  /// name).
   Task<Result<>> run();
   /// Claims nothing more, finishes the items in flight, posts them, gives the rest back.
   void drain();
@@ -54,6 +56,7 @@ class Worker {
   Task<> run_shard(Lease lease);
   Task<> release(Lease lease);
   Task<Result<std::shared_ptr<const RunSpec>>> spec_of(std::string run);
+  void close_pool();
   bool must_end() const;
   void fatal(std::string why);
 
@@ -64,8 +67,8 @@ class Worker {
   std::unique_ptr<sandbox::Pool> pool_;
   std::unique_ptr<WorkerContext> context_;
   std::unique_ptr<Scope> claims_, leases_, control_;
-  std::unique_ptr<Scope> ending_;  ///< never cancelled
-  std::map<std::string, Shard*> shards_;   ///< by Lease::key()
+  std::unique_ptr<Scope> ending_;         ///< never cancelled
+  std::map<std::string, Shard*> shards_;  ///< by Lease::key()
   std::map<std::string, std::shared_ptr<const RunSpec>> specs_;
   Event changed_;
   std::chrono::milliseconds heartbeat_every_{10'000};
@@ -73,6 +76,7 @@ class Worker {
   bool draining_ = false;
   bool stopping_ = false;
   bool ended_ = false;
+  bool closing_ = false;
   bool registered_ = false;
 };
 

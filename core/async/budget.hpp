@@ -12,9 +12,11 @@ namespace assay {
 /// First come, first served. Not thread-safe: use it on one executor.
 class Budget {
  public:
-  Budget(asio::any_io_executor executor, size_t capacity) : executor_(executor), free_(capacity), capacity_(capacity) {}
+  Budget(asio::any_io_executor executor, size_t capacity)
+      : executor_(executor), free_(capacity), capacity_(capacity) {}
 
-  /// Waits for `amount` (at most the capacity) to be free and takes it; false when cancelled, and nothing is taken.
+  /// Waits for `amount` (at most the capacity) to be free and takes it; false when cancelled, and nothing is
+  /// taken.
   Task<bool> acquire(size_t amount);
   void release(size_t amount);
   size_t capacity() const { return capacity_; }

@@ -45,27 +45,34 @@ Task<bool> sleep_until(Deadline when) {
   co_return !error;
 }
 
-Scope::Scope(asio::any_io_executor executor) : executor_(executor), idle_(executor, Clock::time_point::max()), children_(std::make_shared<std::list<Child>>()) {}
+Scope::Scope(asio::any_io_executor executor)
+    : executor_(executor),
+      idle_(executor, Clock::time_point::max()),
+      children_(std::make_shared<std::list<Child>>()) {}
 
-Scope::~Scope() { ASSAY_CHECK(children_->empty(), "a Scope was destroyed before it was joined"); }
+Scope::~Scope() {
+  ASSAY_CHECK(children_->empty(), "a Scope was destroyed before it was joined");
+}
 
 void Scope::spawn(std::string name, Task<> task) {
   const auto child = children_->emplace(children_->end());
   child->name = std::move(name);
-  asio::co_spawn(executor_, without_throwing(std::move(task)),
-                 asio::bind_cancellation_slot(child->signal.slot(), [this, child](const std::exception_ptr& error) {
-                   if (error) child_threw(child->name, error);
-                   children_->erase(child);
-                   if (children_->empty()) idle_.cancel();
-                 }));
+  child->number = next_number_++;
+  asio::co_spawn(
+      executor_, without_throwing(std::move(task)),
+      asio::bind_cancellation_slot(child->signal.slot(), [this, child](const std::exception_ptr& error) {
+        if (error) child_threw(child->name, error);
+        children_->erase(child);
+        if (children_->empty()) idle_.cancel();
+      }));
 }
 
 void Scope::cancel() {
   // Through post, and looked up again there: a child may end inside emit().
   for (const auto& child : *children_)
-    asio::post(executor_, [children = children_, wanted = &child] {
+    asio::post(executor_, [children = children_, wanted = child.number] {
       for (auto& candidate : *children)
-        if (&candidate == wanted) {
+        if (candidate.number == wanted) {
           candidate.signal.emit(asio::cancellation_type::terminal);
           break;
         }

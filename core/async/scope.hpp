@@ -7,6 +7,7 @@
 #include <boost/asio/experimental/parallel_group.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cstdint>
 #include <exception>
 #include <list>
 #include <memory>
@@ -17,10 +18,10 @@
 
 namespace assay {
 
-/// A nursery. Children run on the scope's executor; join() must be awaited before the scope is destroyed. An exception
-/// that leaves a child is a bug of that child: it is logged with the child's name and the program stops. In a child,
-/// cancellation ends the wait it is in (`cancelled`, false) and throws nothing; loops ask their own flag.
-/// Not thread-safe: use it on its executor only.
+/// A nursery. Children run on the scope's executor; join() must be awaited before the scope is destroyed. An
+/// exception that leaves a child is a bug of that child: it is logged with the child's name and the program
+/// stops. In a child, cancellation ends the wait it is in (`cancelled`, false) and throws nothing; loops ask
+/// their own flag. Not thread-safe: use it on its executor only.
 class Scope {
  public:
   explicit Scope(asio::any_io_executor executor);
@@ -38,11 +39,14 @@ class Scope {
  private:
   struct Child {
     std::string name;
+    uint64_t number = 0;  ///< tells it from a later child in the same place
     asio::cancellation_signal signal;
   };
   asio::any_io_executor executor_;
   asio::steady_timer idle_;
-  std::shared_ptr<std::list<Child>> children_;  // shared: a posted cancellation may arrive after the last child ended
+  uint64_t next_number_ = 0;
+  std::shared_ptr<std::list<Child>>
+      children_;  // shared: a posted cancellation may arrive after the last child ended
 };
 
 /// The task's value, or nullopt when the deadline came first: the task is then cancelled and waited for.
@@ -51,8 +55,8 @@ Task<std::optional<T>> with_deadline(Task<T> task, Deadline deadline) {
   const auto executor = co_await asio::this_coro::executor;
   asio::steady_timer timer(executor, deadline);
   // Not `task || timer`: that swallows an exception of the task and waits the whole time.
-  auto group = asio::experimental::make_parallel_group(asio::co_spawn(executor, std::move(task), asio::deferred),
-                                                       timer.async_wait(asio::deferred));
+  auto group = asio::experimental::make_parallel_group(
+      asio::co_spawn(executor, std::move(task), asio::deferred), timer.async_wait(asio::deferred));
   auto [order, error, value, timer_error] =
       co_await group.async_wait(asio::experimental::wait_for_one(), asio::use_awaitable);
   if (order[0] == 1) co_return std::nullopt;

@@ -82,7 +82,8 @@ void set_options(Call& call) {
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
   }
   curl_slist* headers = curl_slist_append(nullptr, "Expect:");  // no 100-continue round trip
-  for (const auto& [name, value] : request.headers) headers = curl_slist_append(headers, (name + ": " + value).c_str());
+  for (const auto& [name, value] : request.headers)
+    headers = curl_slist_append(headers, (name + ": " + value).c_str());
   if (request.body_source) {
     headers = curl_slist_append(headers, "Transfer-Encoding: chunked");
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -102,7 +103,8 @@ Result<Response> outcome_of(Call& call, CURLcode code) {
   if (call.too_large)
     return fail(ErrorKind::transport,
                 "the answer is larger than " + std::to_string(call.request.response_limit_bytes) + " bytes");
-  if (code != CURLE_OK) return fail(ErrorKind::transport, call.error[0] != '\0' ? call.error : curl_easy_strerror(code));
+  if (code != CURLE_OK)
+    return fail(ErrorKind::transport, call.error[0] != '\0' ? call.error : curl_easy_strerror(code));
   long status = 0;
   curl_off_t wait = 0;
   curl_easy_getinfo(call.easy.get(), CURLINFO_RESPONSE_CODE, &status);
@@ -241,11 +243,12 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
       cancelled_slot.assign([weak = weak_from_this(), call, number = call->number](asio::cancellation_type) {
         const auto self = weak.lock();
         if (!self) return;
-        // Posted: this may be inside a callback of libcurl's. Until then the call may have ended and another one have
-        // its address, hence the number.
+        // Posted: this may be inside a callback of libcurl's. Until then the call may have ended and another
+        // one have its address, hence the number.
         asio::post(self->executor, [self, call, number] {
           if (!self->calls.contains(call) || call->number != number) return;
-          self->finish(call, [](Call&) -> Result<Response> { return fail(ErrorKind::cancelled, "cancelled"); });
+          self->finish(call,
+                       [](Call&) -> Result<Response> { return fail(ErrorKind::cancelled, "cancelled"); });
         });
       });
     curl_multi_add_handle(multi, call->easy.get());

@@ -24,9 +24,9 @@ struct Request {
   /// Instead of `body`: called for up to `size` bytes more; 0 ends the body. Sent as it comes, in chunks.
   std::function<size_t(char* into, size_t size)> body_source;
   std::vector<std::pair<std::string, std::string>> headers;
-  std::string unix_socket;                      ///< connect to this socket instead of the URL's host
-  std::chrono::milliseconds timeout{60'000};    ///< of the whole exchange
-  size_t response_limit_bytes = 64ULL << 20;    ///< a larger answer is a `transport` error
+  std::string unix_socket;                    ///< connect to this socket instead of the URL's host
+  std::chrono::milliseconds timeout{60'000};  ///< of the whole exchange
+  size_t response_limit_bytes = 64ULL << 20;  ///< a larger answer is a `transport` error
   /// Called with each piece of a 2xx answer's body instead of collecting it.
   std::function<void(std::string_view)> on_body;
 };

@@ -17,8 +17,7 @@ struct Page {
 
 std::string query_of(const Side& side, const std::optional<std::vector<int64_t>>& rows, const Lease& lease,
                      int64_t from, int64_t to) {
-  if (!rows)
-    return "?offset=" + std::to_string(side.first + from) + "&limit=" + std::to_string(to - from);
+  if (!rows) return "?offset=" + std::to_string(side.first + from) + "&limit=" + std::to_string(to - from);
   std::string query = "?rows=";
   for (int64_t item = from; item < to;) {
     const int64_t start = (*rows)[static_cast<size_t>(item - lease.lo)];
@@ -59,12 +58,13 @@ Task<Result<Page>> read_page(ApiClient& api, std::string path, size_t rows) {
     rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
   }
   if (page.lines.size() != rows)
-    co_return fail(ErrorKind::transport, "the API sent " + std::to_string(page.lines.size()) + " rows of " + path +
-                                             " instead of " + std::to_string(rows));
+    co_return fail(ErrorKind::transport, "the API sent " + std::to_string(page.lines.size()) + " rows of " +
+                                             path + " instead of " + std::to_string(rows));
   co_return page;
 }
 
-void append_side(std::string& out, const std::optional<std::string>& input, const std::optional<std::string>& output) {
+void append_side(std::string& out, const std::optional<std::string>& input,
+                 const std::optional<std::string>& output) {
   out += "{\"input\":";
   out += input.value_or("null");
   out += ",\"output\":";
@@ -77,7 +77,8 @@ void append_side(std::string& out, const std::optional<std::string>& input, cons
   out += '}';
 }
 
-Result<std::optional<std::string>> column(RowReader& reader, const Side& side, const std::optional<ColumnPath>& path,
+Result<std::optional<std::string>> column(RowReader& reader, const Side& side,
+                                          const std::optional<ColumnPath>& path,
                                           const char* container_field) {
   static const ColumnPath kInput("input");
   static const ColumnPath kOutput("output");
@@ -99,7 +100,8 @@ std::string text_of(std::string_view output_json) {
     static const Json::json_pointer kChat("/choices/0/message/content");
     static const Json::json_pointer kMessage("/content");
     for (const auto& pointer : {kChat, kMessage})
-      if (parsed->contains(pointer) && (*parsed)[pointer].is_string()) return (*parsed)[pointer].get<std::string>();
+      if (parsed->contains(pointer) && (*parsed)[pointer].is_string())
+        return (*parsed)[pointer].get<std::string>();
   }
   return std::string(output_json);
 }
@@ -122,7 +124,8 @@ Result<std::string> ItemBuilder::build(const RunSpec& spec, int64_t index, std::
   std::string json = "{\"id\":";
   if (id && id->starts_with('"'))
     json += *id;
-  else if (id && (id->starts_with('-') || (!id->empty() && std::isdigit(static_cast<unsigned char>((*id)[0])) != 0)))
+  else if (id && (id->starts_with('-') ||
+                  (!id->empty() && std::isdigit(static_cast<unsigned char>((*id)[0])) != 0)))
     append_json_quote(json, *id);
   else
     append_json_quote(json, std::to_string(index));
@@ -136,10 +139,11 @@ Result<std::string> ItemBuilder::build(const RunSpec& spec, int64_t index, std::
   return json;
 }
 
-Task<Result<std::vector<Item>>> read_items(ApiClient& api, const RunSpec& spec, const Lease& lease, int64_t from,
-                                           int64_t to) {
+Task<Result<std::vector<Item>>> read_items(ApiClient& api, const RunSpec& spec, const Lease& lease,
+                                           int64_t from, int64_t to) {
   const auto count = static_cast<size_t>(to - from);
-  const std::string sample_path = spec.sample.rows_path() + query_of(spec.sample, lease.sample_rows, lease, from, to);
+  const std::string sample_path =
+      spec.sample.rows_path() + query_of(spec.sample, lease.sample_rows, lease, from, to);
   const std::string truth_path =
       spec.ground_truth.rows_path() + query_of(spec.ground_truth, lease.ground_truth_rows, lease, from, to);
   const auto sample = co_await read_page(api, sample_path, count);

@@ -16,10 +16,10 @@ struct Item {
   Result<std::string> json;
 };
 
-/// Items [from, to) of a lease. Both sides of one source are read once. At most 1000 items; answers are bounded in
-/// size, and a page that does not fit ends as `output_limit`: ask for fewer items then.
-Task<Result<std::vector<Item>>> read_items(ApiClient& api, const RunSpec& spec, const Lease& lease, int64_t from,
-                                           int64_t to);
+/// Items [from, to) of a lease. Both sides of one source are read once. At most 1000 items; answers are
+/// bounded in size, and a page that does not fit ends as `output_limit`: ask for fewer items then.
+Task<Result<std::vector<Item>>> read_items(ApiClient& api, const RunSpec& spec, const Lease& lease,
+                                           int64_t from, int64_t to);
 
 /// One item from its rows, for tests and for `assay evaluators test`.
 class ItemBuilder {

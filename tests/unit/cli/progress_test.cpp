@@ -73,15 +73,15 @@ TEST_CASE("Progress: a line never grows over the terminal's width", "[cli][progr
 }
 
 TEST_CASE("Progress: a new phase has a line and a rate of its own", "[cli][progress]") {
-  Screen screen({.unit = Progress::Unit::bytes});
-  screen.at(0ms, {"uploading", 0, 3'000'000});
-  screen.at(1s, {"uploading", 3'000'000, 3'000'000});
+  Screen screen({});
+  screen.at(0ms, {"uploading", 0, 3'000'000, 0, Progress::Unit::bytes});
+  screen.at(1s, {"uploading", 3'000'000, 3'000'000, 0, Progress::Unit::bytes});
   screen.at(2s, {"waiting", 0, 0});
   screen.finish(2s);
   CHECK(screen.text() ==
         "uploading 0 B/3 MB\n"
         "uploading 3 MB/3 MB  3 MB/s\n"
-        "waiting 0 B\n");
+        "waiting 0\n");
 }
 
 TEST_CASE("Progress: the rate is that of the last seconds", "[cli][progress]") {

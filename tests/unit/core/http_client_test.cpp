@@ -70,7 +70,8 @@ class Server {
         seen.body += chunk.substr(0, chunk.size() - 2);
       }
     } else if (const size_t at = seen.head.find("Content-Length: "); at != std::string::npos) {
-      const bool has_body = co_await read_bytes(socket, buffer, std::stoul(seen.head.substr(at + 16)), seen.body);
+      const bool has_body =
+          co_await read_bytes(socket, buffer, std::stoul(seen.head.substr(at + 16)), seen.body);
       if (!has_body) co_return;
     }
     seen_.push_back(std::move(seen));

@@ -23,7 +23,8 @@ TEST_CASE("ApiEndpoint: takes http, https and Unix sockets, and nothing else", "
 
 TEST_CASE("ApiAnswer: what may succeed later is retryable, what is refused is not", "[daemon][api_client]") {
   for (const int status : {408, 429, 500, 502, 503, 504}) CHECK(ApiAnswer{.status = status}.retryable());
-  for (const int status : {200, 400, 401, 403, 404, 409, 413, 422, 501}) CHECK_FALSE(ApiAnswer{.status = status}.retryable());
+  for (const int status : {200, 400, 401, 403, 404, 409, 413, 422, 501})
+    CHECK_FALSE(ApiAnswer{.status = status}.retryable());
 }
 
 TEST_CASE("backoff: grows, is jittered and never beyond half a minute", "[daemon][api_client]") {

@@ -29,7 +29,8 @@ Json build(const RunSpec& spec, std::string_view sample, std::string_view truth)
   return *json;
 }
 
-TEST_CASE("ItemBuilder: selects columns of both sides and leaves text to the runtime for strings", "[daemon][rows]") {
+TEST_CASE("ItemBuilder: selects columns of both sides and leaves text to the runtime for strings",
+          "[daemon][rows]") {
   const auto spec = spec_of(dataset("q", "m.solution"), dataset("q", "truth"));
   const std::string row = R"({"q":"why?","m":{"solution":"so \"it\" is"},"truth":"so"})";
   CHECK(build(spec, row, row) == Json::parse(R"({"id":"4","index":4,"metadata":{},
@@ -45,7 +46,8 @@ TEST_CASE("ItemBuilder: id and metadata come from the sample's row", "[daemon][r
   CHECK(build(spec, R"({"a":"1","metadata":"no"})", R"({"a":"2"})")["metadata"] == Json::object());
 }
 
-TEST_CASE("ItemBuilder: a column that was not asked for is null, one that is missing is an error", "[daemon][rows]") {
+TEST_CASE("ItemBuilder: a column that was not asked for is null, one that is missing is an error",
+          "[daemon][rows]") {
   const auto spec = spec_of(dataset({}, "a"), dataset({}, "b.c"));
   CHECK(build(spec, R"({"a":1})", R"({"b":{"c":2}})")["sample"]["input"].is_null());
   ItemBuilder builder;
@@ -58,7 +60,8 @@ TEST_CASE("ItemBuilder: a column that was not asked for is null, one that is mis
 TEST_CASE("ItemBuilder: task logs keep their shape and gain their text", "[daemon][rows]") {
   Side logs;
   logs.type = Side::Type::container;
-  const std::string row = R"({"input":{"messages":[]},"output":{"choices":[{"message":{"content":"hello"}}]}})";
+  const std::string row =
+      R"({"input":{"messages":[]},"output":{"choices":[{"message":{"content":"hello"}}]}})";
   const Json item = build(spec_of(logs, logs), row, row);
   CHECK(item["sample"]["output"]["choices"][0]["message"]["content"] == "hello");
   CHECK(item["sample"]["text"] == "hello");
@@ -69,7 +72,8 @@ TEST_CASE("text_of: what a person would read", "[daemon][rows]") {
   CHECK(text_of("42") == "42");
   CHECK(text_of("null") == "null");
   CHECK(text_of(R"({"content":"c"})") == "c");
-  CHECK(text_of(R"({"choices":[{"message":{"content":null}}]})") == R"({"choices":[{"message":{"content":null}}]})");
+  CHECK(text_of(R"({"choices":[{"message":{"content":null}}]})") ==
+        R"({"choices":[{"message":{"content":null}}]})");
 }
 
 }  // namespace
