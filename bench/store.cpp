@@ -1,5 +1,5 @@
 // How many outcomes a second the SQLite store takes, on a real file with every batch flushed to the disk.
-//   store_bench [PATH] [OUTCOMES] [BATCH] [WORKERS]
+//   assay-bench-store [PATH] [OUTCOMES] [BATCH] [WORKERS]
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>
@@ -26,7 +26,7 @@ struct Load {
 };
 
 [[noreturn]] void stop(const Problem& problem) {
-  std::fprintf(stderr, "store_bench: %s\n", problem.message.c_str());
+  std::fprintf(stderr, "assay-bench-store: %s\n", problem.message.c_str());
   std::exit(1);
 }
 
@@ -84,7 +84,7 @@ int main(int argc, char** argv) {
   if (argc > 4) load.workers = std::atoll(argv[4]);
   auto store = open_sqlite_store(options);
   if (!store) {
-    std::fprintf(stderr, "store_bench: %s\n", store.error().message.c_str());
+    std::fprintf(stderr, "assay-bench-store: %s\n", store.error().message.c_str());
     return 1;
   }
   asio::io_context io(1);
@@ -97,9 +97,10 @@ int main(int argc, char** argv) {
     scope.spawn("worker", work(**store, kProject, "w" + std::to_string(i), load));
   io.run();
   const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-  std::printf("%lld outcomes in batches of %lld from %lld workers: %.2f s, %.0f a second\n",
-              static_cast<long long>(load.outcomes), static_cast<long long>(load.batch),
-              static_cast<long long>(load.workers), time.count(),
-              static_cast<double>(load.outcomes) / time.count());
+  std::printf(
+      "{\"outcomes\": %lld, \"batch\": %lld, \"workers\": %lld, \"seconds\": %.2f, \"outcomes_per_second\": "
+      "%.0f}\n",
+      static_cast<long long>(load.outcomes), static_cast<long long>(load.batch),
+      static_cast<long long>(load.workers), time.count(), static_cast<double>(load.outcomes) / time.count());
   return 0;
 }
