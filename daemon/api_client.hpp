@@ -54,7 +54,7 @@ class ApiClient {
   Task<Result<ApiAnswer>> call(Call call);
   /// Repeats a call that is safe to repeat until it has an answer that is no passing trouble, or until
   /// `deadline`.
-  Task<Result<ApiAnswer>> call_until(Call call, Deadline deadline);
+  Task<Result<ApiAnswer>> call_until(Call wanted, Deadline deadline);
 
  private:
   ApiEndpoint endpoint_;

@@ -47,7 +47,7 @@ struct RunSpec {
 };
 
 /// `config` for what this build cannot run (a language it lacks), `transport` for what is no specification.
-Result<RunSpec> run_spec_from(std::string_view json);
+Result<RunSpec> run_spec_from(std::string_view text);
 
 struct Lease {
   std::string run;

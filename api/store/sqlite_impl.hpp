@@ -92,11 +92,11 @@ class SqliteStore final : public Store {
 
   Task<Answer<std::string>> register_worker(int64_t project, WorkerHello hello) override;
   Task<Answer<std::vector<Lease>>> claim(ClaimRequest request) override;
-  Task<Answer<HeartbeatAnswer>> heartbeat(WorkerRef worker, std::vector<LeaseRef> leases) override;
-  Task<Answer<AppendAnswer>> append(WorkerRef worker, LeaseRef lease, OutcomeBatch batch) override;
-  Task<Answer<CompleteAnswer>> complete(WorkerRef worker, LeaseRef lease) override;
-  Task<Answer<>> release(WorkerRef worker, LeaseRef lease) override;
-  Task<Answer<>> fail_shard(WorkerRef worker, LeaseRef lease, ShardFailure failure) override;
+  Task<Answer<HeartbeatAnswer>> heartbeat(WorkerRef who, std::vector<LeaseRef> leases) override;
+  Task<Answer<AppendAnswer>> append(WorkerRef who, LeaseRef lease, OutcomeBatch batch) override;
+  Task<Answer<CompleteAnswer>> complete(WorkerRef who, LeaseRef lease) override;
+  Task<Answer<>> release(WorkerRef who, LeaseRef lease) override;
+  Task<Answer<>> fail_shard(WorkerRef who, LeaseRef lease, ShardFailure failure) override;
 
  private:
   template <class Work>

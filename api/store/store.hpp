@@ -100,11 +100,11 @@ class Store {
   // The worker surface; docs/worker-protocol.md says what each does and refuses.
   virtual Task<Answer<std::string>> register_worker(int64_t project, WorkerHello hello) = 0;
   virtual Task<Answer<std::vector<Lease>>> claim(ClaimRequest request) = 0;
-  virtual Task<Answer<HeartbeatAnswer>> heartbeat(WorkerRef worker, std::vector<LeaseRef> leases) = 0;
-  virtual Task<Answer<AppendAnswer>> append(WorkerRef worker, LeaseRef lease, OutcomeBatch batch) = 0;
-  virtual Task<Answer<CompleteAnswer>> complete(WorkerRef worker, LeaseRef lease) = 0;
-  virtual Task<Answer<>> release(WorkerRef worker, LeaseRef lease) = 0;
-  virtual Task<Answer<>> fail_shard(WorkerRef worker, LeaseRef lease, ShardFailure failure) = 0;
+  virtual Task<Answer<HeartbeatAnswer>> heartbeat(WorkerRef who, std::vector<LeaseRef> leases) = 0;
+  virtual Task<Answer<AppendAnswer>> append(WorkerRef who, LeaseRef lease, OutcomeBatch batch) = 0;
+  virtual Task<Answer<CompleteAnswer>> complete(WorkerRef who, LeaseRef lease) = 0;
+  virtual Task<Answer<>> release(WorkerRef who, LeaseRef lease) = 0;
+  virtual Task<Answer<>> fail_shard(WorkerRef who, LeaseRef lease, ShardFailure failure) = 0;
 };
 
 }  // namespace assay::api
