@@ -37,7 +37,7 @@ struct RunRequest {
 };
 
 /// 422 for what is not well-formed; nothing is looked up.
-Answer<RunRequest> run_request_from(const Json& body);
+Answer<RunRequest> run_request_from(const Json& json);
 /// 404 for what does not exist, 422 for what does not fit, 501 for what this build cannot do; each with its
 /// `param`.
 Task<Answer<NewRun>> plan_run(Store& store, int64_t project, RunRequest request);

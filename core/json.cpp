@@ -128,7 +128,8 @@ size_t stopped_at(std::string_view text, int depth_limit) {
   const char* furthest = text.data();
   Json root;
   StrictBuilder builder(root, depth_limit);
-  Json::sax_parse(Tracked(text.data(), &furthest), Tracked(text.data() + text.size(), &furthest), &builder);
+  Json::sax_parse(Tracked(std::to_address(text.begin()), &furthest),
+                  Tracked(std::to_address(text.end()), &furthest), &builder);
   return static_cast<size_t>(furthest - text.data());
 }
 

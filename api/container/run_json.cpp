@@ -81,7 +81,9 @@ std::optional<OutcomeId> result_id_from(std::string_view text) {
     if (error != std::errc() || value < 0) return false;
     at = next;
     if (last) return at == end;
-    return at != end && *at++ == '.';
+    if (at == end || *at != '.') return false;
+    at++;
+    return true;
   };
   const bool good = number(id.item, false) && number(id.model, false) && number(id.evaluator, false) &&
                     number(id.trial, true);

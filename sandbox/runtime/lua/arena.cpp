@@ -168,10 +168,12 @@ void Arena::restore() {
   std::byte* const high = header_->high;
   memcpy(header_, snapshot_.get(), snapshot_bytes_);
   if (static_cast<size_t>(high - header_->top) <= kKeepPages) return;
-  constexpr uintptr_t kPage = 4096;
-  const uintptr_t from = (reinterpret_cast<uintptr_t>(header_->top) + kKeepPages + kPage - 1) / kPage * kPage;
-  if (from < reinterpret_cast<uintptr_t>(end_))
-    madvise(reinterpret_cast<void*>(from), reinterpret_cast<uintptr_t>(end_) - from, MADV_DONTNEED);
+  constexpr size_t kPage = 4096;
+  auto* const begin = reinterpret_cast<std::byte*>(header_);  // at the start of a page
+  const auto used = static_cast<size_t>(header_->top - begin);
+  const size_t kept = (used + kKeepPages + kPage - 1) / kPage * kPage;
+  const auto size = static_cast<size_t>(end_ - begin);
+  if (kept < size) madvise(begin + kept, size - kept, MADV_DONTNEED);
 }
 
 }  // namespace assay::sandbox::lua

@@ -317,14 +317,13 @@ std::optional<std::string_view> JsonReader::read_key() {
   }
   const auto key = read_string();
   if (!key) return std::nullopt;
-  const size_t length = key->size();
   skip_space();
   if (at_ >= text_.size() || text_[at_] != ':') {
     fail("a colon was expected");
     return std::nullopt;
   }
   at_++;
-  return std::string_view(key->data(), length);
+  return key;
 }
 
 std::optional<std::string_view> JsonReader::skip() {

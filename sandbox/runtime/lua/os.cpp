@@ -93,7 +93,8 @@ int os_date(lua_State* state) {
       out.append(format[i]);
       continue;
     }
-    if (++i == format.size() || kConversions.find(format[i]) == std::string_view::npos)
+    i++;
+    if (i == format.size() || kConversions.find(format[i]) == std::string_view::npos)
       return luaL_argerror(state, 1, "invalid conversion specifier");
     const char conversion[] = {'%', format[i], '\0'};
     char text[64];

@@ -1,6 +1,7 @@
 // What the C functions of a Lua state share, outside of its memory.
 #pragma once
 
+#include <cstring>
 #include <lua.hpp>
 
 #include "sandbox/runtime/lua/log_buffer.hpp"
@@ -13,12 +14,20 @@ struct Session {
   LogBuffer log;
 };
 
-/// Every coroutine of a state has the pointer: Lua copies it from the main one.
+/// What a state's extra space holds. Every coroutine of a state has it: Lua copies it from the main one.
+struct ExtraSpace {
+  Session* session;
+};
+static_assert(sizeof(ExtraSpace) <= LUA_EXTRASPACE);
+
 inline void attach(lua_State* state, Session* session) {
-  *static_cast<Session**>(lua_getextraspace(state)) = session;
+  const ExtraSpace space{session};
+  std::memcpy(lua_getextraspace(state), &space, sizeof space);
 }
 inline Session& session_of(lua_State* state) {
-  return **static_cast<Session**>(lua_getextraspace(state));
+  ExtraSpace space;
+  std::memcpy(&space, lua_getextraspace(state), sizeof space);
+  return *space.session;
 }
 
 }  // namespace assay::sandbox::lua
