@@ -30,11 +30,18 @@ SqliteOptions with_defaults(SqliteOptions options) {
   return options;
 }
 
-void set_up_connection(Database& db) {
+// Page caches are what the process's memory is made of when a store is large. The writer's has to hold the
+// inner pages of the indexes it inserts into; readers scan, and the system's own cache serves them as well.
+// No memory map: its pages would count once more for every connection.
+constexpr int kWriterCacheKiB = 32 << 10;
+constexpr int kReaderCacheKiB = 4 << 10;
+
+void set_up_connection(Database& db, int cache_kib) {
+  const std::string cache = "PRAGMA cache_size=-" + std::to_string(cache_kib);
+  db.script(cache.c_str());
   db.script(
-      "PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON; PRAGMA cache_size=-32768; PRAGMA "
-      "mmap_size=268435456;"
-      "PRAGMA trusted_schema=OFF; PRAGMA busy_timeout=5000;");
+      "PRAGMA temp_store=MEMORY; PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF;"
+      "PRAGMA busy_timeout=5000;");
 }
 
 }  // namespace
@@ -86,7 +93,7 @@ Result<void> SqliteStore::open() {
     for (int i = 0; i < kReaders; ++i) {
       readers_.push_back(
           std::make_unique<Database>(path_, SQLITE_OPEN_READWRITE));  // WAL readers write its index
-      set_up_connection(*readers_.back());
+      set_up_connection(*readers_.back(), kReaderCacheKiB);
       readers_.back()->script("PRAGMA query_only=ON");
     }
   } catch (const SqliteError& error) {
@@ -98,7 +105,7 @@ Result<void> SqliteStore::open() {
 }
 
 void SqliteStore::prepare_schema(Database& db) {
-  set_up_connection(db);
+  set_up_connection(db, kWriterCacheKiB);
   // A temporary store dies with its process, so nothing of it needs to reach the disk.
   db.script(temporary_directory_.empty() ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
                                          : "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;");
