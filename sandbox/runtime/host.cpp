@@ -11,7 +11,7 @@
 #include <cstring>
 
 #include "core/check.hpp"
-#include "sandbox/runtime/lua/exit_code.hpp"
+#include "sandbox/runtime/wire/exit_code.hpp"
 
 namespace assay::sandbox {
 namespace {
@@ -184,7 +184,7 @@ void Host::flush() {
 
 void Host::head_changed() {
   if (in_flight_.empty()) return;
-  head_deadline_ = Clock::now() + program_->limits.wall + lua::kKillGrace;
+  head_deadline_ = Clock::now() + program_->limits.wall + wire::kKillGrace;
   arm_deadline();
 }
 
@@ -223,7 +223,7 @@ Task<Outcome> Host::end(SpawnerClient* spawner) {
 }
 
 Outcome Host::explain_end(const std::optional<SpawnReply>& reply) const {
-  using namespace lua;
+  using namespace wire;
   const auto& limits = program_->limits;
   const auto timeout = [&] {
     return Outcome::errored(ErrorKind::timeout,

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "sandbox/runtime/lua/evaluator.hpp"
-#include "sandbox/runtime/lua/wire.hpp"
+#include "sandbox/runtime/wire/frames.hpp"
 
 using namespace assay::sandbox::lua;
 

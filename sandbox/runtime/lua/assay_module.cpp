@@ -3,12 +3,15 @@
 #include <cmath>
 
 #include "sandbox/runtime/lua/json_module.hpp"
-#include "sandbox/runtime/lua/json_reader.hpp"
 #include "sandbox/runtime/lua/libraries.hpp"
 #include "sandbox/runtime/lua/session.hpp"
 #include "sandbox/runtime/lua/text.hpp"
+#include "sandbox/runtime/wire/json_reader.hpp"
 
 namespace assay::sandbox::lua {
+
+using namespace wire;
+
 namespace {
 
 constexpr size_t kEditLimit =

@@ -14,38 +14,15 @@
 #include "core/error.hpp"
 #include "sandbox/runtime/lua/arena.hpp"
 #include "sandbox/runtime/lua/session.hpp"
+#include "sandbox/runtime/wire/frames.hpp"
 
 namespace assay::sandbox::lua {
 
-struct EvaluatorLimits {
-  std::chrono::milliseconds wall{10'000};
-  std::chrono::milliseconds cpu{5'000};
-  uint64_t memory_bytes = 64ULL << 20;
-  uint64_t result_bytes = 1ULL << 20;
-  uint64_t log_bytes = 64ULL << 10;
-};
-
-struct EvaluatorSource {
-  std::string name;  ///< the chunk name in messages
-  std::string source;
-  std::string params = "{}";  ///< a JSON object
-  EvaluatorLimits limits;
-};
-
-/// How one evaluation ended: a score, or an error when `error` is set.
-struct Answer {
-  double score = 0;
-  std::optional<bool> passed;
-  std::string reason;
-  std::vector<std::pair<std::string, double>> metrics;  ///< in the order of their names
-  std::optional<Error> error;
-  std::string log;
-  std::chrono::microseconds wall{0}, cpu{0};
-  uint64_t memory_bytes = 0;
-};
-
-inline constexpr size_t kSourceLimit = 4U << 20;
-inline constexpr size_t kMessageLimit = 16U << 10;  ///< of an error: message and traceback
+using wire::Answer;
+using wire::EvaluatorLimits;
+using wire::EvaluatorSource;
+using wire::kMessageLimit;
+using wire::kSourceLimit;
 
 /// Not movable: the Lua state points back. Watchdog::start_ticking() must have been called for the limits of
 /// time.

@@ -21,11 +21,15 @@
 #include <string_view>
 
 #include "sandbox/jail/landlock.hpp"
-#include "sandbox/runtime/lua/exit_code.hpp"
+#include "sandbox/runtime/lua/evaluator.hpp"
 #include "sandbox/runtime/lua/filter.hpp"
-#include "sandbox/runtime/lua/wire.hpp"
+#include "sandbox/runtime/wire/exit_code.hpp"
+#include "sandbox/runtime/wire/frames.hpp"
 
 namespace assay::sandbox::lua {
+
+using namespace wire;
+
 namespace {
 
 constexpr int kProtocolFd = 3;

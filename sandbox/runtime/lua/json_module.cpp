@@ -5,10 +5,13 @@
 #include <cmath>
 #include <cstdint>
 
-#include "sandbox/runtime/lua/json_reader.hpp"
 #include "sandbox/runtime/lua/stack_buffer.hpp"
+#include "sandbox/runtime/wire/json_reader.hpp"
 
 namespace assay::sandbox::lua {
+
+using namespace wire;
+
 namespace {
 
 constexpr size_t kTextLimit = 16U << 20;

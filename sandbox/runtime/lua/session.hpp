@@ -4,10 +4,12 @@
 #include <cstring>
 #include <lua.hpp>
 
-#include "sandbox/runtime/lua/log_buffer.hpp"
 #include "sandbox/runtime/lua/watchdog.hpp"
+#include "sandbox/runtime/wire/log_buffer.hpp"
 
 namespace assay::sandbox::lua {
+
+using wire::LogBuffer;
 
 struct Session {
   Watchdog watchdog;

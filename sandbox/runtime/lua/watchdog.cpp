@@ -7,9 +7,12 @@
 #include <csignal>
 #include <ctime>
 
-#include "sandbox/runtime/lua/exit_code.hpp"
+#include "sandbox/runtime/wire/exit_code.hpp"
 
 namespace assay::sandbox::lua {
+
+using namespace wire;
+
 namespace {
 
 using std::chrono::nanoseconds;

@@ -1,9 +1,10 @@
-#include "sandbox/runtime/lua/json_reader.hpp"
+#include "sandbox/runtime/wire/json_reader.hpp"
 
 #include <catch2/catch.hpp>
 
 #include "sandbox/runtime/lua/evaluator.hpp"
 
+using namespace assay::sandbox::wire;
 using namespace assay::sandbox::lua;
 
 namespace {

@@ -1,9 +1,9 @@
-#include "sandbox/runtime/lua/wire.hpp"
+#include "sandbox/runtime/wire/frames.hpp"
 
 #include <catch2/catch.hpp>
 #include <cstring>
 
-using namespace assay::sandbox::lua;
+using namespace assay::sandbox::wire;
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace assay::sandbox::lua {
+namespace assay::sandbox::wire {
 
 inline constexpr int kJsonDepth = 64;
 inline constexpr size_t kNumberLength = 1024;  ///< characters of one number
@@ -76,4 +76,4 @@ class JsonReader {
   std::string scratch_;
 };
 
-}  // namespace assay::sandbox::lua
+}  // namespace assay::sandbox::wire

@@ -1,9 +1,9 @@
-#include "sandbox/runtime/lua/json_reader.hpp"
+#include "sandbox/runtime/wire/json_reader.hpp"
 
 #include <charconv>
 #include <cmath>
 
-namespace assay::sandbox::lua {
+namespace assay::sandbox::wire {
 namespace {
 
 bool is_digit(char c) {
@@ -370,4 +370,4 @@ bool JsonReader::at_end() {
   return at_ == text_.size();
 }
 
-}  // namespace assay::sandbox::lua
+}  // namespace assay::sandbox::wire

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace assay::sandbox::lua {
+namespace assay::sandbox::wire {
 
 class LogBuffer {
  public:
@@ -20,4 +20,4 @@ class LogBuffer {
   std::string head_, tail_;
 };
 
-}  // namespace assay::sandbox::lua
+}  // namespace assay::sandbox::wire

@@ -1,8 +1,8 @@
-#include "sandbox/runtime/lua/log_buffer.hpp"
+#include "sandbox/runtime/wire/log_buffer.hpp"
 
 #include <algorithm>
 
-namespace assay::sandbox::lua {
+namespace assay::sandbox::wire {
 
 void LogBuffer::start(size_t limit_bytes) {
   half_ = limit_bytes / 2;
@@ -36,4 +36,4 @@ std::string LogBuffer::text() const {
   return head_ + "\n[" + std::to_string(left_out) + " bytes left out]\n" + std::string(tail);
 }
 
-}  // namespace assay::sandbox::lua
+}  // namespace assay::sandbox::wire

@@ -1,11 +1,11 @@
-#include "sandbox/runtime/lua/wire.hpp"
+#include "sandbox/runtime/wire/frames.hpp"
 
 #include <charconv>
 #include <cstring>
 
-#include "sandbox/runtime/lua/json_reader.hpp"
+#include "sandbox/runtime/wire/json_reader.hpp"
 
-namespace assay::sandbox::lua {
+namespace assay::sandbox::wire {
 namespace {
 
 constexpr int kEvaluationFailed = -32000;
@@ -224,4 +224,4 @@ void append_error(std::string& out, int64_t id, const Error& error) {
   finish_frame(out, start);
 }
 
-}  // namespace assay::sandbox::lua
+}  // namespace assay::sandbox::wire

@@ -1,16 +1,49 @@
 // The host's side of the evaluator protocol (sdk/protocol.md): requests in, answers out.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
-#include "sandbox/runtime/lua/evaluator.hpp"
+#include "core/error.hpp"
 
-namespace assay::sandbox::lua {
+namespace assay::sandbox::wire {
 
 inline constexpr size_t kRequestLimit = 16U << 20;  ///< bytes of one request
+
+struct EvaluatorLimits {
+  std::chrono::milliseconds wall{10'000};
+  std::chrono::milliseconds cpu{5'000};
+  uint64_t memory_bytes = 64ULL << 20;
+  uint64_t result_bytes = 1ULL << 20;
+  uint64_t log_bytes = 64ULL << 10;
+};
+
+struct EvaluatorSource {
+  std::string name;  ///< the chunk name in messages
+  std::string source;
+  std::string params = "{}";  ///< a JSON object
+  EvaluatorLimits limits;
+};
+
+/// How one evaluation ended: a score, or an error when `error` is set.
+struct Answer {
+  double score = 0;
+  std::optional<bool> passed;
+  std::string reason;
+  std::vector<std::pair<std::string, double>> metrics;  ///< in the order of their names
+  std::optional<Error> error;
+  std::string log;
+  std::chrono::microseconds wall{0}, cpu{0};
+  uint64_t memory_bytes = 0;
+};
+
+inline constexpr size_t kSourceLimit = 4U << 20;
+inline constexpr size_t kMessageLimit = 16U << 10;  ///< of an error: message and traceback
 
 /// Takes frames out of a stream of bytes: a 4-byte little-endian length, then so many bytes.
 class FrameReader {
@@ -50,4 +83,4 @@ void append_initialized(std::string& out, int64_t id);
 void append_answer(std::string& out, int64_t id, const Answer& answer);
 void append_error(std::string& out, int64_t id, const Error& error);
 
-}  // namespace assay::sandbox::lua
+}  // namespace assay::sandbox::wire

@@ -1,12 +1,13 @@
-// How the Lua host ends when it cannot answer. Exit codes below 100 are the errno of a lock-down that failed.
+// How a host ends when it cannot answer. Exit codes below 100 are the errno of a lock-down that failed.
 #pragma once
 
 #include <chrono>
 
-namespace assay::sandbox::lua {
+namespace assay::sandbox::wire {
 
 inline constexpr int kExitProtocol = 100;  ///< a frame was malformed: our own fault
-inline constexpr int kExitTimeout = 101;   ///< the wall deadline passed inside C code
+inline constexpr int kExitTimeout =
+    101;  ///< the wall deadline passed inside code that nothing else could interrupt
 inline constexpr int kExitCpuLimit = 102;  ///< the same for the processor time
 
 /// How long after a deadline the evaluation may take to unwind before the host ends itself, and how long
@@ -14,4 +15,4 @@ inline constexpr int kExitCpuLimit = 102;  ///< the same for the processor time
 inline constexpr std::chrono::milliseconds kUnwindGrace{100};
 inline constexpr std::chrono::milliseconds kKillGrace{250};
 
-}  // namespace assay::sandbox::lua
+}  // namespace assay::sandbox::wire
