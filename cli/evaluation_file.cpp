@@ -267,7 +267,7 @@ void read_code(TableReader& reader, const std::string& path, EvaluatorEntry& ent
 EvaluatorEntry read_evaluator(const toml::table& table, size_t number, const std::string& path,
                               Faults& faults) {
   static const Names kTypes = {"code", "judge"};
-  static const Names kLanguages = {"lua", "python", "node", "shell", "plugin"};
+  static const Names kLanguages = {"lua", "python", "node", "shell", "command", "plugin"};
   EvaluatorEntry entry;
   TableReader reader(table, "evaluator " + std::to_string(number), faults);
   entry.name = reader.required_text("name", "results and gates call the evaluator by it");

@@ -13,6 +13,7 @@
 #include "core/log.hpp"
 #include "core/settings.hpp"
 #include "daemon/sources/rows.hpp"
+#include "sandbox/runtime/language.hpp"
 #include "sandbox/runtime/pool.hpp"
 
 namespace assay::cli {
@@ -28,15 +29,26 @@ struct TestOptions {
   bool json = false;
 };
 
+std::string extensions() {
+  std::string list;
+  for (const auto& language : sandbox::languages()) {
+    if (language.extension.empty()) continue;
+    if (!list.empty()) list += ", ";
+    list += language.extension;
+  }
+  return list;
+}
+
 Result<std::shared_ptr<const sandbox::Program>> program_of(const TestOptions& options) {
   auto program = std::make_shared<sandbox::Program>();
   program->name = std::filesystem::path(options.file).stem().string();
   const std::string extension = std::filesystem::path(options.file).extension().string();
-  if (extension != ".lua")
-    return fail(ErrorKind::config,
-                options.file + ": this build runs Lua evaluators; the file must end in .lua, not in \"" +
-                    extension + "\"");
-  program->language = "lua";
+  const auto* const language = sandbox::language_of_extension(extension);
+  if (language == nullptr)
+    return fail(ErrorKind::config, options.file + ": the name of an evaluator's file ends in " +
+                                       extensions() + ", not in \"" + extension + "\"");
+  program->language = language->name;
+  program->limits.memory_bytes = language->memory_bytes;
   ASSAY_TRY(program->source, read_file(options.file, 4 << 20));
   const auto params = parse_json(options.params);
   if (!params || !params->is_object())

@@ -1,5 +1,7 @@
 #include "daemon/run_spec.hpp"
 
+#include "sandbox/runtime/language.hpp"
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -21,8 +23,7 @@ Side side_from(const Json& json) {
   return side;
 }
 
-sandbox::Limits limits_from(const Json& json) {
-  sandbox::Limits limits;
+sandbox::Limits limits_from(const Json& json, sandbox::Limits limits) {
   limits.wall = std::chrono::milliseconds(json.value("wall_ms", limits.wall.count()));
   limits.cpu = std::chrono::milliseconds(json.value("cpu_ms", limits.cpu.count()));
   limits.memory_bytes = json.value("memory_bytes", limits.memory_bytes);
@@ -41,10 +42,12 @@ Result<RunEvaluator> evaluator_from(const Json& json) {
   program->language = json.at("language").get<std::string>();
   program->source = json.at("code").get<std::string>();
   if (json.contains("params")) program->params = dump_json(json["params"]);
-  if (json.contains("limits")) program->limits = limits_from(json["limits"]);
-  if (program->language != "lua")
+  const auto* const language = sandbox::language_named(program->language);
+  if (language == nullptr)
     return fail(ErrorKind::config,
                 "evaluator " + evaluator.name + ": this worker has no runtime for " + program->language);
+  program->limits.memory_bytes = language->memory_bytes;
+  if (json.contains("limits")) program->limits = limits_from(json["limits"], program->limits);
   evaluator.program = std::move(program);
   if (json.contains("pass_threshold") && json["pass_threshold"].is_number())
     evaluator.pass_threshold = json["pass_threshold"].get<double>();

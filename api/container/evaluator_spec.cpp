@@ -51,7 +51,8 @@ Answer<EvaluatorSpec> evaluator_spec_from(const Json& json) {
   if (type == "judge")
     return not_implemented("type", "this build has no judges yet; evaluators of type code work");
   spec["type"] = type;
-  const auto language = fields.word("language", {"lua", "python", "node", "shell", "plugin"}, "python");
+  const auto language =
+      fields.word("language", {"lua", "python", "node", "shell", "command", "plugin"}, "python");
   spec["language"] = language;
   const auto mode = fields.word("mode", {"pointwise", "pairwise"}, "pointwise");
   spec["mode"] = mode;
@@ -74,9 +75,11 @@ Answer<EvaluatorSpec> evaluator_spec_from(const Json& json) {
   spec["metadata"] = metadata != nullptr ? *metadata : Json::object();
   ASSAY_OK(fields.done());
   if (mode == "pairwise") return not_implemented("mode", "this build does not evaluate pairwise yet");
-  if (language != "lua")
-    return not_implemented("language",
-                           "this build does not run " + language + " yet; \"language\": \"lua\" works");
+  if (language == "node" || language == "plugin")
+    return not_implemented(
+        "language", "this build does not run " + language + " yet; lua, python, shell and command work");
+  if (!requirements.empty())
+    return not_implemented("requirements", "this build does not install packages yet");
   result.text = dump_json(spec);
   return result;
 }

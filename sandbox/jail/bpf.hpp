@@ -6,9 +6,9 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 namespace assay::sandbox {
 
@@ -24,19 +24,27 @@ constexpr uint32_t kForeignAbi = 0x40000000;  // none; numbers that high do not 
 
 class BpfProgram {
  public:
-  void statement(uint16_t code, uint32_t value) { code_.at(size_++) = BPF_STMT(code, value); }
+  void statement(uint16_t code, uint32_t value) { code_[next()] = BPF_STMT(code, value); }
   void load(size_t offset) { statement(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(offset)); }
   void give(uint32_t action) { statement(BPF_RET | BPF_K, action); }
   /// Runs the next `count` statements only when the loaded word equals `value`, or else only when it does
   /// not.
   void if_equal(uint32_t value, uint8_t count) {
-    code_.at(size_++) = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, count);
+    code_[next()] = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, count);
   }
   void if_not_equal(uint32_t value, uint8_t count) {
-    code_.at(size_++) = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, count, 0);
+    code_[next()] = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, count, 0);
   }
   void if_bits(uint32_t bits, uint8_t count) {
-    code_.at(size_++) = BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, count);
+    code_[next()] = BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, count);
+  }
+
+  /// `action` when the loaded word is one of `values`, of which there are at most 250.
+  void give_for(std::initializer_list<uint32_t> values, uint32_t action) {
+    auto left = static_cast<uint8_t>(values.size());
+    for (const uint32_t value : values) code_[next()] = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, left--, 0);
+    statement(BPF_JMP | BPF_JA, 1);
+    give(action);
   }
 
   static size_t argument(int index) {  // the low word: all the arguments checked here are ints
@@ -54,10 +62,17 @@ class BpfProgram {
     give(SECCOMP_RET_KILL_PROCESS);
   }
 
-  sock_fprog program() { return {static_cast<unsigned short>(size_), code_.data()}; }
+  sock_fprog program() { return {static_cast<unsigned short>(size_), code_}; }
 
  private:
-  std::array<sock_filter, 512> code_{};
+  // A filter that does not fit is a mistake of whoever wrote it, met by the first test.
+  size_t next() {
+    if (size_ == kLimit) __builtin_trap();
+    return size_++;
+  }
+
+  static constexpr size_t kLimit = 512;
+  sock_filter code_[kLimit] = {};
   size_t size_ = 0;
 };
 

@@ -23,6 +23,8 @@ namespace {
 constexpr unsigned long kMsRec = 16384;
 constexpr unsigned long kMsPrivate = 1UL << 18;
 constexpr unsigned long kMntDetach = 2;
+constexpr unsigned kCharacterDevice = 0020666;  // S_IFCHR, for everybody
+constexpr unsigned kReadOnly = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV;
 
 // Where the two descriptors that execveat still needs sit; both are close-on-exec.
 constexpr int kHostFd = kProtocolFd + 1;
@@ -33,10 +35,13 @@ class Child {
   explicit Child(const ChildPlan& plan) : plan_(plan), error_fd_(plan.error_fd) {}
 
   [[noreturn]] void run() {
-    if (plan_.go_fd >= 0) wait_for_map();
+    if (plan_.mode == Mode::userns) {
+      wait_for_map();
+      become_user();  // now: as a user without a name here it could make no file
+    }
     check(Step::session, syscall(SYS_setsid));
     place_descriptors();
-    if (plan_.mode != Mode::nons) enter_empty_root();
+    if (plan_.mode != Mode::nons) enter_new_root();
     check(Step::enter_root, syscall(SYS_chdir, "/"));
     if (plan_.privileged) drop_privileges();
     check(Step::no_new_privileges, syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
@@ -85,29 +90,116 @@ class Child {
     check(Step::close_descriptors, syscall(SYS_close_range, kErrorFd + 1, ~0U, 0));
   }
 
-  // An empty read-only tmpfs as the root: no /proc, no /dev, nothing to open. pivot_root(".", ".") stacks the
-  // old root on the new one, and detaching it leaves no path back (chroot would).
-  void enter_empty_root() {
+  // A read-only tmpfs as the root, empty or filled by the plan. It is put over the old root, which still is
+  // what absolute paths mean here, so that the host's directories can be mirrored into it; then
+  // pivot_root(".", ".") stacks the old root on the new one, and detaching it leaves no path back (chroot
+  // would).
+  void enter_new_root() {
     check(Step::hostname, syscall(SYS_sethostname, "jail", 4));
     check(Step::private_mounts, syscall(SYS_mount, nullptr, "/", nullptr, kMsRec | kMsPrivate, nullptr));
-    const long fs = syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
-    check(Step::make_root, fs);
-    set_option(fs, "size", "4096");
-    set_option(fs, "nr_inodes", "2");
-    set_option(fs, "mode", "0555");
-    check(Step::make_root, syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0));
-    const unsigned attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-    const long root = syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
-    check(Step::make_root, root);
+    const bool filled = plan_.root_count > 0;
+    const long fs = open_file_system(Step::make_root, "tmpfs");
+    set_option(Step::make_root, fs, "size", filled ? "65536" : "4096");
+    set_option(Step::make_root, fs, "nr_inodes", filled ? "64" : "2");
+    set_option(Step::make_root, fs, "mode", "0555");
+    const unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | (filled ? 0 : kReadOnly);
+    const long root = create_mount(Step::make_root, fs, attributes);
     check(Step::make_root, syscall(SYS_move_mount, root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH));
     check(Step::enter_root, syscall(SYS_fchdir, root));
+    if (filled) fill_root(root);
     check(Step::enter_root, syscall(SYS_pivot_root, ".", "."));
     check(Step::enter_root, syscall(SYS_umount2, ".", kMntDetach));
     check(Step::close_descriptors, syscall(SYS_close_range, kErrorFd + 1, ~0U, 0));
   }
 
-  void set_option(long fs, const char* key, const char* value) {
-    check(Step::make_root, syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0));
+  // The new root is the working directory.
+  void fill_root(long root) {
+    syscall(SYS_umask, 0);
+    for (size_t i = 0; i < plan_.root_count; i++) make_entry(plan_.root[i]);
+
+    const long scratch = open_file_system(Step::mount_scratch, "tmpfs");
+    set_option(Step::mount_scratch, scratch, "size", plan_.scratch_bytes);
+    set_option(Step::mount_scratch, scratch, "nr_inodes", plan_.scratch_inodes);
+    set_option(Step::mount_scratch, scratch, "mode", "1777");
+    attach(
+        Step::mount_scratch,
+        create_mount(Step::mount_scratch, scratch, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC),
+        "tmp");
+
+    // Only the processes of this jail, and nothing else of what /proc has to tell.
+    const long proc = open_file_system(Step::mount_proc, "proc");
+    set_option(Step::mount_proc, proc, "subset", "pid");
+    attach(Step::mount_proc,
+           create_mount(Step::mount_proc, proc, kReadOnly | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), "proc");
+
+    set_attributes(Step::fill_root, root, MOUNT_ATTR_RDONLY, 0);
+    syscall(SYS_umask, 022);
+  }
+
+  void make_entry(const RootEntry& entry) {
+    switch (entry.kind) {
+      case RootEntry::Kind::directory:
+        return check(Step::fill_root, syscall(SYS_mkdirat, AT_FDCWD, entry.path, 0755));
+      case RootEntry::Kind::link:
+        return check(Step::fill_root, syscall(SYS_symlinkat, entry.source, AT_FDCWD, entry.path));
+      case RootEntry::Kind::file:
+        return make_file(entry.path, entry.source);
+      case RootEntry::Kind::mirror:
+        return mirror(entry.source, entry.path, kReadOnly | MOUNT_ATTR_NOSUID);
+      case RootEntry::Kind::device:
+        // Root of this machine can make a device; root of a user namespace has to take the host's.
+        if (plan_.mode == Mode::full)
+          return check(Step::make_devices,
+                       syscall(SYS_mknodat, AT_FDCWD, entry.path, kCharacterDevice, entry.device));
+        make_file(entry.path, "");
+        return mirror(entry.source, entry.path, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    }
+  }
+
+  void make_file(const char* path, const char* text) {
+    const long file = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+    check(Step::fill_root, file);
+    size_t size = 0;
+    while (text[size] != 0) size++;
+    if (size > 0) check(Step::fill_root, syscall(SYS_write, file, text, size));
+    syscall(SYS_close, file);
+  }
+
+  void mirror(const char* source, const char* path, unsigned attributes) {
+    const long tree =
+        syscall(SYS_open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    check(Step::mirror_host, tree);
+    set_attributes(Step::mirror_host, tree, attributes, AT_RECURSIVE);
+    attach(Step::mirror_host, tree, path);
+  }
+
+  long open_file_system(Step step, const char* type) {
+    const long fs = syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
+    check(step, fs);
+    return fs;
+  }
+
+  void set_option(Step step, long fs, const char* key, const char* value) {
+    check(step, syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0));
+  }
+
+  long create_mount(Step step, long fs, unsigned attributes) {
+    check(step, syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0));
+    const long mount = syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
+    check(step, mount);
+    syscall(SYS_close, fs);
+    return mount;
+  }
+
+  void set_attributes(Step step, long mount, unsigned attributes, unsigned flags) {
+    mount_attr change{};
+    change.attr_set = attributes;
+    check(step, syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH | flags, &change, sizeof change));
+  }
+
+  void attach(Step step, long mount, const char* path) {
+    check(step, syscall(SYS_move_mount, mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH));
+    syscall(SYS_close, mount);
   }
 
   void drop_privileges() {
@@ -117,12 +209,17 @@ class Child {
                                SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED | SECBIT_KEEP_CAPS_LOCKED;
     check(Step::drop_bounding, syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
     check(Step::drop_bounding, syscall(SYS_prctl, PR_SET_SECUREBITS, bits, 0, 0, 0));
-    if (plan_.drop_groups) check(Step::drop_groups, syscall(SYS_setgroups, 0, nullptr));
-    check(Step::change_group, syscall(SYS_setresgid, plan_.gid, plan_.gid, plan_.gid));
-    check(Step::change_user, syscall(SYS_setresuid, plan_.uid, plan_.uid, plan_.uid));
+    if (plan_.mode != Mode::userns) become_user();
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     const __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {};
     check(Step::drop_capabilities, syscall(SYS_capset, &header, none));
+  }
+
+  /// Of a user namespace: keeps the capabilities in it. Else loses them.
+  void become_user() {
+    if (plan_.drop_groups) check(Step::drop_groups, syscall(SYS_setgroups, 0, nullptr));
+    check(Step::change_group, syscall(SYS_setresgid, plan_.gid, plan_.gid, plan_.gid));
+    check(Step::change_user, syscall(SYS_setresuid, plan_.uid, plan_.uid, plan_.uid));
   }
 
   const ChildPlan& plan_;

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "sandbox/jail/mode.hpp"
+#include "sandbox/jail/root.hpp"
 #include "sandbox/jail/step.hpp"
 
 namespace assay::sandbox {
@@ -31,6 +32,10 @@ struct ChildPlan {
   int error_fd = -1;
   int go_fd = -1;  ///< userns: end of file says that the user map is written
   char* const* argv = nullptr;
+  const RootEntry* root = nullptr;  ///< what the root holds; none: nothing, and no /proc or /tmp either
+  size_t root_count = 0;
+  char scratch_bytes[24] = {};  ///< decimal, for the mount
+  char scratch_inodes[24] = {};
   const Rlimit* rlimits = nullptr;
   size_t rlimit_count = 0;
 };

@@ -43,16 +43,15 @@ Rlimit at_most(int resource, rlim_t wanted) {
   return {resource, wanted};
 }
 
-std::array<Rlimit, 13> rlimits_for(const JailSpec& spec) {
+std::array<Rlimit, 13> rlimits_for(const JailLimits& limits) {
   return {
-      at_most(RLIMIT_AS, spec.address_space_bytes),
-      at_most(RLIMIT_CPU, spec.cpu_seconds),
+      at_most(RLIMIT_AS, limits.address_space_bytes == 0 ? RLIM_INFINITY : limits.address_space_bytes),
+      at_most(RLIMIT_CPU, limits.cpu_seconds),
       at_most(RLIMIT_STACK, 8U << 20),
-      at_most(RLIMIT_NPROC, 1),
-      at_most(RLIMIT_NOFILE,
-              kProtocolFd + 2),  // one more for the Landlock ruleset; the host then lowers it to 0
+      at_most(RLIMIT_NPROC, limits.processes),
+      at_most(RLIMIT_NOFILE, limits.descriptors),
       at_most(RLIMIT_CORE, 0),
-      at_most(RLIMIT_FSIZE, 0),
+      at_most(RLIMIT_FSIZE, limits.file_bytes),
       at_most(RLIMIT_MEMLOCK, 0),
       at_most(RLIMIT_MSGQUEUE, 0),
       at_most(RLIMIT_NICE, 0),
@@ -120,6 +119,14 @@ ChildPlan plan_for(const JailSpec& spec, const Fds& fds) {
   plan.host_fd = fds.host.get();
   plan.error_fd = fds.error.get();
   if (spec.mode == Mode::userns) plan.go_fd = fds.go.get();
+  if (spec.profile == Profile::system) {
+    const auto& tree = system_root();
+    plan.root = tree.data();
+    plan.root_count = tree.size();
+    std::snprintf(plan.scratch_bytes, sizeof plan.scratch_bytes, "%llu",
+                  static_cast<unsigned long long>(spec.limits.scratch_bytes));
+    std::snprintf(plan.scratch_inodes, sizeof plan.scratch_inodes, "%u", spec.limits.scratch_inodes);
+  }
   return plan;
 }
 
@@ -144,7 +151,7 @@ JailResult make_jail(const JailSpec& spec) {
   const std::string mode(to_string(spec.mode));
   char* argv[] = {const_cast<char*>("assay-host"), const_cast<char*>(mode.c_str()),
                   spec.probe ? const_cast<char*>("probe") : nullptr, nullptr};
-  const auto rlimits = rlimits_for(spec);
+  const auto rlimits = rlimits_for(spec.limits);
   ChildPlan plan = plan_for(spec, fds);
   plan.argv = argv;
   plan.rlimits = rlimits.data();

@@ -8,6 +8,7 @@
 #include "core/fd.hpp"
 #include "sandbox/jail/child.hpp"
 #include "sandbox/jail/mode.hpp"
+#include "sandbox/jail/root.hpp"
 #include "sandbox/jail/step.hpp"
 
 namespace assay::sandbox {
@@ -17,8 +18,8 @@ struct JailSpec {
   uint32_t slot = 0;  ///< below kJailLimit; gives the jail its own user, never shared by two living jails
   int host_fd = -1;   ///< the static executable; borrowed
   int null_fd = -1;   ///< /dev/null; borrowed
-  uint64_t address_space_bytes = 0;
-  uint64_t cpu_seconds = 0;
+  Profile profile = Profile::sealed;
+  JailLimits limits;
   bool probe = false;  ///< the host locks itself down and exits 0
 };
 

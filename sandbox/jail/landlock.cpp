@@ -1,5 +1,7 @@
 #include "sandbox/jail/landlock.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -34,18 +36,81 @@ constexpr uint64_t first_bits(int count) {
   return (uint64_t{1} << count) - 1;
 }
 
+enum Right : uint64_t {
+  kExecute = 1 << 0,
+  kWriteFile = 1 << 1,
+  kReadFile = 1 << 2,
+  kReadDirectory = 1 << 3,
+  kRemoveDirectory = 1 << 4,
+  kRemoveFile = 1 << 5,
+  kMakeDirectory = 1 << 7,
+  kMakeFile = 1 << 8,
+  kMakeFifo = 1 << 10,
+  kMakeLink = 1 << 12,
+  kRefer = 1 << 13,
+  kTruncate = 1 << 14,
+};
+constexpr uint64_t kRead = kExecute | kReadFile | kReadDirectory;
+constexpr uint64_t kDevice = kReadFile | kWriteFile;
+constexpr uint64_t kWrite = kReadFile | kReadDirectory | kWriteFile | kRemoveDirectory | kRemoveFile |
+                            kMakeDirectory | kMakeFile | kMakeFifo | kMakeLink | kRefer | kTruncate;
+constexpr uint64_t kOfFiles =
+    kExecute | kWriteFile | kReadFile | kTruncate;  // the rest is refused on a file's rule
+
+struct [[gnu::packed]] PathRule {
+  uint64_t allowed_access;
+  int32_t parent_fd;
+};
+constexpr int kPathBeneath = 1;
+
+/// 0 or an errno.
+int allow(int ruleset, uint64_t handled, std::span<const char* const> paths, uint64_t rights) {
+  for (const char* path : paths) {
+    const int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) continue;
+    if (fd < 0) return errno;
+    struct stat status{};
+    int error = fstat(fd, &status) == 0 ? 0 : errno;
+    const uint64_t allowed = rights & handled & (S_ISDIR(status.st_mode) ? ~uint64_t{0} : uint64_t{kOfFiles});
+    const PathRule rule{allowed, fd};
+    if (error == 0 && syscall(SYS_landlock_add_rule, ruleset, kPathBeneath, &rule, 0) != 0) error = errno;
+    close(fd);
+    if (error != 0) return error;
+  }
+  return 0;
+}
+
 }  // namespace
 
-int deny_all_with_landlock() noexcept {
+int make_landlock_ruleset(const LandlockRules& rules) noexcept {
   const long version = syscall(SYS_landlock_create_ruleset, nullptr, 0, kCreateVersion);
-  if (version < 0) return errno;
-  if (version < 1) return ENOSYS;
+  if (version < 0) return -errno;
+  if (version < 1) return -ENOSYS;
   const Abi& abi = kAbis[std::min<long>(version, std::size(kAbis)) - 1];
   const Ruleset ruleset{first_bits(abi.fs_rights), first_bits(abi.net_rights), first_bits(abi.scopes)};
   const int fd = static_cast<int>(syscall(SYS_landlock_create_ruleset, &ruleset, abi.size, 0));
-  if (fd < 0) return errno;
-  const int error = syscall(SYS_landlock_restrict_self, fd, 0) == 0 ? 0 : errno;
+  if (fd < 0) return -errno;
+  int error = allow(fd, ruleset.handled_access_fs, rules.readable, kRead);
+  if (error == 0) error = allow(fd, ruleset.handled_access_fs, rules.devices, kDevice);
+  if (error == 0) error = allow(fd, ruleset.handled_access_fs, rules.writable, kWrite);
+  if (error == 0) return fd;
   close(fd);
+  return -error;
+}
+
+bool landlock_contains_signals() noexcept {
+  return syscall(SYS_landlock_create_ruleset, nullptr, 0, kCreateVersion) >= 6;
+}
+
+int restrict_with_landlock(int ruleset) noexcept {
+  return syscall(SYS_landlock_restrict_self, ruleset, 0) == 0 ? 0 : errno;
+}
+
+int deny_all_with_landlock() noexcept {
+  const int ruleset = make_landlock_ruleset({});
+  if (ruleset < 0) return -ruleset;
+  const int error = restrict_with_landlock(ruleset);
+  close(ruleset);
   return error;
 }
 

@@ -1,10 +1,28 @@
-// Landlock with an empty ruleset: a process that restricts itself so can open nothing and connect to nothing.
+// Landlock: what a process may still open once it has restricted itself, for good.
 #pragma once
+
+#include <span>
 
 namespace assay::sandbox {
 
-/// Denies this process every access that the running kernel's Landlock knows of. 0 or an errno (ENOSYS,
-/// EOPNOTSUPP: the kernel has none). Needs no_new_privs and one free descriptor.
+struct LandlockRules {
+  std::span<const char* const> readable;  ///< directories and files: read and execute; those that do not
+                                          ///< exist are left out
+  std::span<const char* const> devices;   ///< read and write
+  std::span<const char* const> writable;  ///< directories: everything but executing and special files
+};
+
+/// A ruleset that denies every access the running kernel's Landlock knows of, but for `rules`; no network, no
+/// signals and no abstract sockets to the outside where the kernel can forbid them. A descriptor, or a
+/// negative errno (ENOSYS, EOPNOTSUPP: the kernel has none).
+int make_landlock_ruleset(const LandlockRules& rules) noexcept;
+/// Restricts this process; 0 or an errno. Needs no_new_privs.
+int restrict_with_landlock(int ruleset) noexcept;
+
+/// Whether the running kernel's Landlock keeps signals inside (ABI 6).
+bool landlock_contains_signals() noexcept;
+
+/// Both, with no rules: such a process can open nothing and connect to nothing.
 int deny_all_with_landlock() noexcept;
 
 }  // namespace assay::sandbox

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "sandbox/jail/mode.hpp"
+#include "sandbox/jail/root.hpp"
 #include "sandbox/jail/step.hpp"
 
 namespace assay::sandbox {
@@ -19,8 +20,8 @@ struct SpawnRequest {
   uint64_t id = 0;
   bool demand_mode = false;  ///< probe: try `mode` alone
   Mode mode = Mode::nons;
-  uint64_t address_space_bytes = 0;
-  uint64_t cpu_seconds = 0;  ///< of the host's whole life: a backstop
+  Profile profile = Profile::sealed;
+  JailLimits limits;
   // With one descriptor: the host's executable.
 };
 

@@ -85,8 +85,7 @@ class Spawner {
                        .slot = free_slot(),
                        .host_fd = host_fd,
                        .null_fd = null_.get(),
-                       .address_space_bytes = kProbeAddressSpace,
-                       .cpu_seconds = 10,
+                       .limits = {.address_space_bytes = kProbeAddressSpace, .cpu_seconds = 10},
                        .probe = true});
   }
 
@@ -101,8 +100,8 @@ class Spawner {
                                  .slot = slot,
                                  .host_fd = host_fd,
                                  .null_fd = null_.get(),
-                                 .address_space_bytes = request.address_space_bytes,
-                                 .cpu_seconds = request.cpu_seconds});
+                                 .profile = request.profile,
+                                 .limits = request.limits});
     reply.step = made.failure.step;
     reply.error = made.failure.error;
     if (made.failure.step != Step::none) return send_packet(kSpawnerFd, &reply, sizeof reply) == 0;

@@ -31,9 +31,19 @@ std::string_view to_string(Step step) {
     case Step::private_mounts:
       return "making mounts private";
     case Step::make_root:
-      return "making the empty root";
+      return "making the root";
+    case Step::fill_root:
+      return "filling the root";
+    case Step::mirror_host:
+      return "mounting the system's directories read-only";
+    case Step::make_devices:
+      return "making devices";
+    case Step::mount_scratch:
+      return "mounting the scratch directory";
+    case Step::mount_proc:
+      return "mounting /proc";
     case Step::enter_root:
-      return "entering the empty root";
+      return "entering the root";
     case Step::drop_bounding:
       return "dropping the bounding set";
     case Step::drop_groups:
@@ -65,9 +75,13 @@ std::string_view remedy(Step step) {
              "or run as root";
     case Step::private_mounts:
     case Step::make_root:
+    case Step::mirror_host:
+    case Step::mount_scratch:
     case Step::enter_root:
       return "the container around this process forbids mounts; give it CAP_SYS_ADMIN or allow nested user "
              "namespaces";
+    case Step::mount_proc:
+      return "something covers parts of /proc (a container's masks, ProtectProc=); run without those";
     case Step::lock_down:
       return "the kernel must offer seccomp filters, and Landlock (5.13, lsm=landlock) where namespaces are "
              "missing";

@@ -17,11 +17,12 @@ constexpr size_t kMessageBytes = 64U << 10;
 constexpr size_t kDepth = 8;
 constexpr uint64_t kLargestUsage = uint64_t{1} << 53;
 
-// What a host may say of an evaluation. `internal` and `transport` would make the daemon retry for ever, the
-// judge's kinds are not its to use.
+// What a host may say of an evaluation: `transport` and the judge's kinds are not its to use. `internal` is
+// tried again a bounded number of times.
 constexpr std::array kHostKinds = {
-    ErrorKind::evaluator_error, ErrorKind::bad_result,   ErrorKind::timeout, ErrorKind::cpu_limit,
-    ErrorKind::memory_limit,    ErrorKind::output_limit, ErrorKind::config};
+    ErrorKind::evaluator_error, ErrorKind::bad_result,   ErrorKind::timeout,    ErrorKind::cpu_limit,
+    ErrorKind::memory_limit,    ErrorKind::output_limit, ErrorKind::pids_limit, ErrorKind::policy_violation,
+    ErrorKind::crashed,         ErrorKind::config,       ErrorKind::internal};
 
 /// The text at `key`, empty when there is none; false when it is something else.
 bool read_text(const dom::object& object, std::string_view key, std::string& text) {
@@ -85,7 +86,8 @@ bool read_error(const dom::object& error, HostAnswer& answer) {
       data["kind"].get(name) != simdjson::SUCCESS)
     return false;
   const ErrorKind kind = error_kind_from(name);
-  if (std::find(kHostKinds.begin(), kHostKinds.end(), kind) == kHostKinds.end()) return false;
+  const bool known = to_string(kind) == name;
+  if (!known || std::find(kHostKinds.begin(), kHostKinds.end(), kind) == kHostKinds.end()) return false;
   answer.has_outcome = true;
   answer.outcome = Outcome::errored(kind, std::move(message));
   read_usage(data, answer.outcome.usage);  // the error of initialize has none
@@ -164,6 +166,8 @@ void append_initialize_request(std::string& out, int64_t id, const Program& prog
   start_frame(out, id, "initialize");
   out += R"("protocol":1,"evaluator":)";
   append_json_quote(out, program.name);
+  out += R"(,"language":)";
+  append_json_quote(out, program.language);
   out += R"(,"source":)";
   append_json_quote(out, program.source);
   out += R"(,"params":)";

@@ -25,9 +25,6 @@ constexpr std::chrono::duration<double> kQueueTime =
     10ms;                              // of work written ahead; more would only wait there
 constexpr size_t kSmallestWindow = 2;  // one running, one behind it
 
-// Beyond the memory limit: the copy of the fresh state, buffers for the largest item, the program itself.
-constexpr uint64_t kHostMemory = 192ULL << 20;
-constexpr uint64_t kCpuHardLimit = 3600;  // seconds; the kernel's backstop over the host's whole life
 constexpr std::chrono::minutes kCpuSoftLimit{30};  // the host is replaced
 
 std::string signal_name(int signal) {
@@ -37,16 +34,17 @@ std::string signal_name(int signal) {
 
 }  // namespace
 
-Host::Host(asio::any_io_executor executor, std::shared_ptr<const Program> program)
+Host::Host(asio::any_io_executor executor, std::shared_ptr<const Program> program, const Language* language)
     : program_(std::move(program)),
+      language_(language),
       executor_(executor),
       stream_(executor),
       deadline_timer_(executor),
       frames_(answer_limit(program_->limits)) {}
 
 Task<Result<void>> Host::start(SpawnerClient* spawner, int host_fd) {
-  const auto address_space = program_->limits.memory_bytes + kHostMemory;
-  ASSAY_CO_TRY(SpawnerClient::Jail jail, co_await spawner->make(host_fd, address_space, kCpuHardLimit));
+  const JailLimits limits = jail_limits(*language_, program_->limits.memory_bytes);
+  ASSAY_CO_TRY(SpawnerClient::Jail jail, co_await spawner->make(host_fd, language_->profile, limits));
   jail_id_ = jail.id;
   pidfd_ = std::move(jail.pidfd);
   stream_.assign(jail.protocol.release());
@@ -241,6 +239,8 @@ Outcome Host::explain_end(const std::optional<SpawnReply>& reply) const {
   }
   if (!reply) return Outcome::errored(ErrorKind::internal, "the sandbox's spawner ended");
   if (!reply->signalled) {
+    if (reply->status == kExitSpent)
+      return Outcome::errored(ErrorKind::cancelled, "the host made way for another");
     if (reply->status == kExitTimeout) return timeout();
     if (reply->status == kExitCpuLimit)
       return Outcome::errored(ErrorKind::cpu_limit, "used more than " + std::to_string(limits.cpu.count()) +

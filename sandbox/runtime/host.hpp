@@ -13,6 +13,7 @@
 #include "core/async/task.hpp"
 #include "core/outcome.hpp"
 #include "sandbox/runtime/answer.hpp"
+#include "sandbox/runtime/language.hpp"
 #include "sandbox/runtime/program.hpp"
 #include "sandbox/runtime/spawner_client.hpp"
 
@@ -28,7 +29,7 @@ struct Work {
 /// alive.
 class Host : public std::enable_shared_from_this<Host> {
  public:
-  Host(asio::any_io_executor executor, std::shared_ptr<const Program> program);
+  Host(asio::any_io_executor executor, std::shared_ptr<const Program> program, const Language* language);
 
   /// Makes the jail and has the program loaded; `config` when that fails because of the program.
   Task<Result<void>> start(SpawnerClient* spawner, int host_fd);
@@ -70,6 +71,7 @@ class Host : public std::enable_shared_from_this<Host> {
   Outcome explain_end(const std::optional<SpawnReply>& reply) const;
 
   std::shared_ptr<const Program> program_;
+  const Language* language_;
   asio::any_io_executor executor_;
   uint64_t jail_id_ = 0;
   UniqueFd pidfd_;

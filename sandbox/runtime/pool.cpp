@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <map>
 #include <unordered_map>
 #include <vector>
 
@@ -23,6 +24,7 @@ using namespace std::chrono_literals;
 constexpr auto kIdleLife = 30s;   // of a host that nobody gives work to
 constexpr auto kQuantum = 100ms;  // that a program keeps its last host before another program may take it
 constexpr auto kHousekeeping = 1s;
+constexpr std::string_view kProbedHost = "assay-lua-host";  // finds out what jails this machine gives
 
 /// Somebody who waits for a program to have a host.
 struct Waiter {
@@ -35,11 +37,17 @@ struct Waiter {
 /// One program: its work and its hosts.
 struct Queue {
   std::shared_ptr<const Program> program;
+  const Language* language = nullptr;  ///< nullptr: this build has none of that name
   std::deque<Work> waiting;
   std::vector<std::shared_ptr<Host>> hosts;  // starting, serving or ending
   std::vector<std::shared_ptr<Waiter>> waiters;
 
-  bool wants_host() const {
+  /// Hosts that serve one item are made ahead of need: `ahead` of them may stand by.
+  bool wants_host(size_t ahead) const {
+    if (language->jail_per_item) {
+      const bool in_use = serving() > 0 || !waiters.empty();
+      return hosts.size() - serving() < std::min(ahead, waiting.size() + (in_use ? 1 : 0));
+    }
     size_t in_flight = 0;
     for (const auto& host : hosts) {
       if (!host->is_ready() && !host->is_leaving())
@@ -48,6 +56,10 @@ struct Queue {
     }
     if (hosts.empty()) return !waiting.empty() || !waiters.empty();
     return !waiting.empty() && waiting.size() + in_flight > hosts.size();
+  }
+  size_t serving() const {
+    return static_cast<size_t>(std::ranges::count_if(
+        hosts, [](const auto& host) { return host->is_leaving() || !host->in_flight().empty(); }));
   }
   bool is_unused() const { return waiting.empty() && hosts.empty() && waiters.empty(); }
 };
@@ -60,7 +72,7 @@ struct Pool::Impl {
 
   asio::any_io_executor executor;
   PoolOptions options;
-  UniqueFd host_program;
+  std::map<std::string_view, UniqueFd> host_programs;  // by the name of the program
   Mode mode = Mode::nons;
   std::vector<std::unique_ptr<SpawnerClient>>
       spawners;  // the last one serves; hosts may still wait for earlier ones
@@ -81,7 +93,9 @@ struct Pool::Impl {
   void schedule();
   void run_schedule();
   void fill(Queue& queue);
-  void grow(Queue& queue);
+  bool grow(Queue& queue);
+  size_t host_limit(const Queue& queue) const;
+  Result<int> host_program(const Language& language);
   bool make_room(const Queue& wanting);
   void start_host(Queue& queue);
   Task<> run_host(Queue* queue, std::shared_ptr<Host> host);
@@ -99,6 +113,7 @@ Queue& Pool::Impl::queue_of(const std::shared_ptr<const Program>& program) {
   if (!queue) {
     queue = std::make_unique<Queue>();
     queue->program = program;
+    queue->language = language_named(program->language);
   }
   known.emplace(program, queue.get());
   return *queue;
@@ -123,12 +138,15 @@ void Pool::Impl::run_schedule() {
   // Programs without any host first: nobody starves while another gets its second.
   for (const bool starving : {true, false})
     for (auto& [key, queue] : queues)
-      if (queue->hosts.empty() == starving && queue->wants_host()) grow(*queue);
+      if (queue->hosts.empty() == starving)
+        while (queue->wants_host(options.hosts) && grow(*queue)) {
+        }
   keep_house();
 }
 
 void Pool::Impl::fill(Queue& queue) {
-  while (!queue.waiting.empty()) {
+  const bool one_each = queue.language->jail_per_item;
+  while (!queue.waiting.empty() && !(one_each && queue.serving() >= options.hosts)) {
     Host* freest = nullptr;
     for (const auto& host : queue.hosts)
       if (host->has_room() && (freest == nullptr || host->in_flight().size() < freest->in_flight().size()))
@@ -136,6 +154,9 @@ void Pool::Impl::fill(Queue& queue) {
     if (freest == nullptr) break;
     freest->send(std::move(queue.waiting.front()));
     queue.waiting.pop_front();
+    if (!one_each) continue;
+    freest->flush();
+    freest->leave();
   }
   for (const auto& host : queue.hosts) {
     if (host->is_ready()) host->flush();
@@ -143,8 +164,26 @@ void Pool::Impl::fill(Queue& queue) {
   }
 }
 
-void Pool::Impl::grow(Queue& queue) {
-  if (host_count < options.hosts || make_room(queue)) start_host(queue);
+/// True when a host was started.
+bool Pool::Impl::grow(Queue& queue) {
+  if (host_count >= host_limit(queue) && !make_room(queue)) return false;
+  start_host(queue);
+  return true;
+}
+
+/// Hosts of one item stand by while as many serve.
+size_t Pool::Impl::host_limit(const Queue& queue) const {
+  return queue.language->jail_per_item ? 2 * options.hosts : options.hosts;
+}
+
+/// Opened once; the hosts of a language are all the same program.
+Result<int> Pool::Impl::host_program(const Language& language) {
+  UniqueFd& program = host_programs[language.host];
+  if (!program) {
+    ASSAY_TRY(const std::string path, helper_path(language.host));
+    ASSAY_TRY(program, open_cloexec(path, O_PATH));
+  }
+  return program.get();
 }
 
 /// True when there is room at once; else something may have been asked to leave, and its end schedules again.
@@ -172,7 +211,7 @@ bool Pool::Impl::make_room(const Queue& wanting) {
 }
 
 void Pool::Impl::start_host(Queue& queue) {
-  auto host = std::make_shared<Host>(executor, queue.program);
+  auto host = std::make_shared<Host>(executor, queue.program, queue.language);
   host->set_window(std::max<size_t>(1, options.window));
   queue.hosts.push_back(host);
   host_count++;
@@ -186,7 +225,13 @@ Task<> Pool::Impl::run_host(Queue* queue, std::shared_ptr<Host> host) {
     host_ended(*queue, host, Outcome());
     co_return;
   }
-  Result<void> started = co_await host->start(*spawner, host_program.get());
+  Result<int> program = host_program(*queue->language);
+  if (!program) {
+    host_failed(*queue, std::move(program).error());
+    host_ended(*queue, host, Outcome());
+    co_return;
+  }
+  Result<void> started = co_await host->start(*spawner, *program);
   if (started) {
     host_started(*queue);
     std::function<void()> on_progress = [this] { schedule(); };
@@ -209,7 +254,7 @@ Task<Result<SpawnerClient*>> Pool::Impl::live_spawner() {
   if (reviving) co_return fail(ErrorKind::internal, "the sandbox's spawner has ended and is being replaced");
   reviving = true;
   log::warn("the sandbox's spawner has ended; starting another");
-  auto started = co_await SpawnerClient::start(executor, mode, host_program.get());
+  auto started = co_await SpawnerClient::start(executor, mode, host_programs[kProbedHost].get());
   reviving = false;
   if (!started) co_return std::unexpected(std::move(started).error().with("the sandbox's spawner has ended"));
   spawners.push_back(std::move(*started));
@@ -287,9 +332,8 @@ Pool::~Pool() {
 Task<Result<std::unique_ptr<Pool>>> Pool::start(asio::any_io_executor executor, PoolOptions options) {
   auto impl = std::make_unique<Impl>(executor, options);
   impl->options.hosts = std::max<size_t>(1, options.hosts);
-  ASSAY_CO_TRY(const std::string path, helper_path("assay-lua-host"));
-  ASSAY_CO_TRY(impl->host_program, open_cloexec(path, O_PATH));
-  ASSAY_CO_TRY(auto spawner, co_await SpawnerClient::start(executor, options.mode, impl->host_program.get()));
+  ASSAY_CO_TRY(const int probed, impl->host_program(*language_named("lua")));
+  ASSAY_CO_TRY(auto spawner, co_await SpawnerClient::start(executor, options.mode, probed));
   impl->mode = spawner->mode();
   impl->spawners.push_back(std::move(spawner));
   co_return std::unique_ptr<Pool>(new Pool(std::move(impl)));
@@ -301,6 +345,8 @@ Mode Pool::mode() const {
 
 Task<Result<>> Pool::prepare(std::shared_ptr<const Program> program) {
   if (impl_->closing) co_return fail(ErrorKind::cancelled, "the sandbox is closed");
+  if (language_named(program->language) == nullptr)
+    co_return fail(ErrorKind::config, "this build does not run " + program->language);
   Queue& queue = impl_->queue_of(program);
   for (const auto& host : queue.hosts)
     if (host->is_ready() && !host->is_leaving()) co_return Result<>();
@@ -321,6 +367,9 @@ void Pool::submit(std::shared_ptr<const Program> program, std::string item, Done
   if (work.item.size() > kItemLimit)
     return impl_->finish_later(std::move(work),
                                Outcome::errored(ErrorKind::config, "the item is larger than 15 MiB"));
+  if (language_named(program->language) == nullptr)
+    return impl_->finish_later(
+        std::move(work), Outcome::errored(ErrorKind::config, "this build does not run " + program->language));
   impl_->queue_of(program).waiting.push_back(std::move(work));
   impl_->schedule();
 }

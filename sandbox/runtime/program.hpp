@@ -18,7 +18,7 @@ struct Limits {
 
 struct Program {
   std::string name;      ///< for messages and as the chunk name of tracebacks
-  std::string language;  ///< "lua"
+  std::string language;  ///< one of language.hpp
   std::string source;
   std::string params = "{}";  ///< a JSON object, given to the evaluator
   Limits limits;

@@ -99,13 +99,12 @@ Result<void> SpawnerClient::send(const SpawnRequest& request, int host_fd) {
   return {};
 }
 
-Task<Result<SpawnerClient::Jail>> SpawnerClient::make(int host_fd, uint64_t address_space_bytes,
-                                                      uint64_t cpu_seconds) {
+Task<Result<SpawnerClient::Jail>> SpawnerClient::make(int host_fd, Profile profile, JailLimits limits) {
   const SpawnRequest request{.kind = SpawnRequest::Kind::make,
                              .id = next_id_++,
                              .mode = mode_,
-                             .address_space_bytes = address_space_bytes,
-                             .cpu_seconds = cpu_seconds};
+                             .profile = profile,
+                             .limits = limits};
   const auto expected = std::make_shared<Expected>(executor_);
   made_[request.id] = expected;
   ended_[request.id] = std::make_shared<Expected>(executor_);

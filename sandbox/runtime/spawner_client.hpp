@@ -39,7 +39,7 @@ class SpawnerClient {
   pid_t pid() const { return pid_; }
 
   /// A jail with `host_fd` as its host. `internal` with the failing step.
-  Task<Result<Jail>> make(int host_fd, uint64_t address_space_bytes, uint64_t cpu_seconds);
+  Task<Result<Jail>> make(int host_fd, Profile profile, JailLimits limits);
   /// How the jail ended; nullopt when that does not become known in a few seconds. Once for each jail.
   Task<std::optional<SpawnReply>> wait_end(uint64_t id);
 

@@ -53,8 +53,7 @@ class Intruder {
             .slot = 7,
             .host_fd = host_.get(),
             .null_fd = null_.get(),
-            .address_space_bytes = 256U << 20,
-            .cpu_seconds = 5};
+            .limits = {.address_space_bytes = 256U << 20, .cpu_seconds = 5}};
   }
 
   Mode mode_;

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <initializer_list>
 
 #include "sandbox/jail/bpf.hpp"
 

@@ -189,6 +189,7 @@ std::optional<EvaluatorSource> parse_initialize(std::string_view params) {
   const bool good = each_member(reader, [&](const std::string& key) {
     if (key == "protocol") return read_whole(reader, protocol);
     if (key == "evaluator") return read_text(reader, source.name);
+    if (key == "language") return read_text(reader, source.language);
     if (key == "source") return read_text(reader, source.source);
     if (key == "limits") return read_limits(reader, source.limits);
     const auto value = reader.skip();

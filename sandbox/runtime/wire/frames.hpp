@@ -24,6 +24,7 @@ struct EvaluatorLimits {
 };
 
 struct EvaluatorSource {
+  std::string language;
   std::string name;  ///< the chunk name in messages
   std::string source;
   std::string params = "{}";  ///< a JSON object

@@ -41,8 +41,8 @@ TEST_CASE("Evaluators: what is refused", "[api][evaluator]") {
   };
   const auto wrong = GENERATE(values<Case>({
       {R"({"type":"judge","model":"m","prompt":"p"})", 501, "type"},
-      {R"({"language":"python"})", 501, "language"},
-      {R"({"language":null})", 501, "language"},
+      {R"({"language":"plugin"})", 501, "language"},
+      {R"({"language":7})", 422, "language"},
       {R"({"language":"perl"})", 422, "language"},
       {R"({"mode":"pairwise"})", 501, "mode"},
       {R"({"name":""})", 422, "name"},

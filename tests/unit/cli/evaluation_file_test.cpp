@@ -228,9 +228,10 @@ TEST_CASE("evaluation file: a fault of an evaluator is named", "[cli][evaluation
       {"[[evaluator]]\nname = \"e\"\ntype = \"cod\"\nlanguage = \"lua\"\ncode = \"x\"",
        "my eval.toml:7: unknown type \"cod\"; did you mean code?"},
       {"[[evaluator]]\nname = \"e\"\ntype = \"code\"\nlanguage = \"ruby\"\ncode = \"x\"",
-       "my eval.toml:8: unknown language \"ruby\"; it is one of lua, python, node, shell, plugin"},
+       "my eval.toml:8: unknown language \"ruby\"; it is one of lua, python, node, shell, command, plugin"},
       {"[[evaluator]]\nname = \"e\"\ntype = \"code\"\ncode = \"x\"",
-       "my eval.toml:5: language of evaluator 1 is missing: one of lua, python, node, shell, plugin"},
+       "my eval.toml:5: language of evaluator 1 is missing: one of lua, python, node, shell, command, "
+       "plugin"},
       {begin,
        "my eval.toml:5: file of evaluator 1 is missing: the path of the evaluator's source, or code = the "
        "source "
@@ -292,7 +293,7 @@ file = "none.lua"
 my eval.toml:1: unknown key nmae; did you mean name?
 my eval.toml:2: trials must be from 1 to 1000, not -1
 my eval.toml:5: cannot read none.csv: No such file or directory
-my eval.toml:9: unknown language "cobol"; it is one of lua, python, node, shell, plugin
+my eval.toml:9: unknown language "cobol"; it is one of lua, python, node, shell, command, plugin
 my eval.toml:10: cannot open none.lua: No such file or directory
 my eval.toml:12: gate "f.mean": "high" is no condition; write >=, >, <=, < or == and a number, as in ">= 0.6")");
 }

@@ -12,8 +12,8 @@ TEST_CASE("Jail: a step that fails is named, and nothing is left of the child", 
   const assay::UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   const assay::UniqueFd not_a_program(open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC));
   JailSpec spec{.mode = Mode::nons, .host_fd = not_a_program.get(), .null_fd = null.get()};
-  spec.address_space_bytes = 256U << 20;
-  spec.cpu_seconds = 10;
+  spec.limits.address_space_bytes = 256U << 20;
+  spec.limits.cpu_seconds = 10;
   const JailResult result = make_jail(spec);
   REQUIRE(result.failure.step == Step::execute);
   REQUIRE(result.failure.error != 0);

@@ -15,10 +15,10 @@
 namespace assay::sandbox {
 
 inline std::shared_ptr<const Program> make_program(std::string source, Limits limits = {},
-                                                   std::string name = "test") {
+                                                   std::string name = "test", std::string language = "lua") {
   auto program = std::make_shared<Program>();
   program->name = std::move(name);
-  program->language = "lua";
+  program->language = std::move(language);
   program->source = std::move(source);
   program->limits = limits;
   return program;

@@ -1,0 +1,46 @@
+// What a jail's processes see: the file tree of its root, as the spawner plans it before it clones.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace assay::sandbox {
+
+/// What is inside a jail.
+enum class Profile : uint32_t {
+  sealed,  ///< an empty root, one process, no files: for hosts that are static programs
+  system,  ///< the system's programs and libraries, read-only; /proc, a minimal /dev, a scratch directory
+           ///< /tmp
+};
+
+/// What a jail as a whole may use; the kernel enforces each. A host may set lower ones for what it runs.
+struct JailLimits {
+  uint64_t address_space_bytes = 0;  ///< of one process; 0: no limit
+  uint64_t cpu_seconds = 0;          ///< of one process, a backstop
+  uint32_t processes = 1;            ///< and threads, the host among them
+  uint32_t descriptors = 5;          ///< of one process
+  uint64_t file_bytes = 0;           ///< of one file
+  uint64_t scratch_bytes = 0;        ///< of /tmp as a whole; Profile::system
+  uint32_t scratch_inodes = 0;
+};
+
+/// One entry of the root's tree. Paths are relative to the root; all pointers are to static text.
+struct RootEntry {
+  enum class Kind : uint8_t {
+    directory,
+    link,    ///< to `source`
+    file,    ///< that contains `source`
+    mirror,  ///< the directory or file `source` of the host, read-only
+    device,  ///< the host's device `source`, with number `device`
+  };
+  Kind kind = Kind::directory;
+  const char* path = nullptr;
+  const char* source = nullptr;
+  unsigned device = 0;
+};
+
+/// The tree of Profile::system on this host: what of /usr, /bin, /lib… exists, in the order of making. Later
+/// calls return the same tree.
+const std::vector<RootEntry>& system_root();
+
+}  // namespace assay::sandbox

@@ -1,0 +1,410 @@
+// The lists follow what CPython, Node, shells and coreutils were seen to call. Calls without checked
+// arguments come first: the kernel keeps a bitmap of those and does not run the filter for them at all.
+#include "sandbox/runtime/process/filter.hpp"
+
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <initializer_list>
+
+#include "sandbox/jail/bpf.hpp"
+
+namespace assay::sandbox::process {
+namespace {
+
+using Calls = std::initializer_list<uint32_t>;
+
+constexpr uint32_t refuse(int error) {
+  return SECCOMP_RET_ERRNO | static_cast<uint32_t>(error);
+}
+
+const Calls kAllowed = {
+    // reading and writing
+    SYS_read,
+    SYS_write,
+    SYS_readv,
+    SYS_writev,
+    SYS_pread64,
+    SYS_pwrite64,
+    SYS_preadv,
+    SYS_pwritev,
+    SYS_close,
+    SYS_close_range,
+    SYS_lseek,
+    SYS_fstat,
+    SYS_newfstatat,
+    SYS_statx,
+    SYS_statfs,
+    SYS_fstatfs,
+    SYS_dup,
+    SYS_dup3,
+    SYS_sendfile,
+    SYS_copy_file_range,
+    SYS_splice,
+    SYS_ppoll,
+    SYS_pselect6,
+    SYS_epoll_create1,
+    SYS_epoll_ctl,
+    SYS_epoll_pwait,
+    SYS_eventfd2,
+    SYS_pipe2,
+    SYS_fsync,
+    SYS_fdatasync,
+    // memory
+    SYS_brk,
+    SYS_munmap,
+    SYS_mremap,
+    SYS_madvise,
+    SYS_msync,
+    // threads
+    SYS_futex,
+    SYS_set_robust_list,
+    SYS_get_robust_list,
+    SYS_set_tid_address,
+    SYS_rseq,
+    SYS_sched_yield,
+    SYS_gettid,
+    SYS_getpid,
+    SYS_membarrier,
+    // time
+    SYS_clock_gettime,
+    SYS_clock_getres,
+    SYS_clock_nanosleep,
+    SYS_nanosleep,
+    SYS_gettimeofday,
+    SYS_times,
+    SYS_getitimer,
+    SYS_setitimer,
+    SYS_timerfd_create,
+    SYS_timerfd_settime,
+    SYS_timerfd_gettime,
+    // signals
+    SYS_rt_sigaction,
+    SYS_rt_sigprocmask,
+    SYS_rt_sigreturn,
+    SYS_rt_sigsuspend,
+    SYS_rt_sigpending,
+    SYS_rt_sigtimedwait,
+    SYS_sigaltstack,
+    SYS_restart_syscall,
+    // files; the mounts and Landlock say which
+    SYS_openat,
+    SYS_faccessat,
+    SYS_faccessat2,
+    SYS_readlinkat,
+    SYS_getcwd,
+    SYS_chdir,
+    SYS_fchdir,
+    SYS_getdents64,
+    SYS_unlinkat,
+    SYS_renameat,
+    SYS_renameat2,
+    SYS_mkdirat,
+    SYS_linkat,
+    SYS_symlinkat,
+    SYS_truncate,
+    SYS_ftruncate,
+    SYS_fallocate,
+    SYS_fchmod,
+    SYS_fchmodat,
+    SYS_utimensat,
+    SYS_umask,
+    // who and where am I
+    SYS_getrandom,
+    SYS_uname,
+    SYS_sysinfo,
+    SYS_getuid,
+    SYS_geteuid,
+    SYS_getgid,
+    SYS_getegid,
+    SYS_getresuid,
+    SYS_getresgid,
+    SYS_getgroups,
+    SYS_getppid,
+    SYS_getpgid,
+    SYS_getsid,
+    SYS_getpriority,
+    SYS_getrusage,
+    SYS_getrlimit,
+    SYS_setrlimit,
+    SYS_sched_getaffinity,
+    SYS_getcpu,
+    SYS_capget,
+    // the end
+    SYS_exit,
+    SYS_exit_group,
+    SYS_wait4,
+    SYS_waitid,
+    SYS_execve,
+#if defined(__x86_64__)  // calls that later architectures left out
+    SYS_stat,
+    SYS_lstat,
+    SYS_dup2,
+    SYS_poll,
+    SYS_select,
+    SYS_epoll_create,
+    SYS_epoll_wait,
+    SYS_eventfd,
+    SYS_pipe,
+    SYS_time,
+    SYS_alarm,
+    SYS_pause,
+    SYS_open,
+    SYS_creat,
+    SYS_access,
+    SYS_readlink,
+    SYS_getdents,
+    SYS_unlink,
+    SYS_rename,
+    SYS_mkdir,
+    SYS_rmdir,
+    SYS_link,
+    SYS_symlink,
+    SYS_chmod,
+    SYS_utime,
+    SYS_utimes,
+    SYS_getpgrp,
+#endif
+};
+
+/// Of a program that starts others.
+const Calls kAllowedToCommands = {
+    SYS_kill, SYS_tgkill, SYS_tkill, SYS_setpgid, SYS_setsid,
+};
+
+const Calls kForks = {
+#if defined(__x86_64__)
+    SYS_fork,
+    SYS_vfork,
+#else
+    ~0U,
+#endif
+};
+
+/// C libraries and runtimes take this for an older kernel and do without.
+const Calls kUnknown = {
+    SYS_clone3,
+    SYS_openat2,
+    SYS_pkey_alloc,
+    SYS_pkey_free,
+    SYS_pkey_mprotect,
+    SYS_io_uring_setup,
+    SYS_io_uring_enter,
+    SYS_io_uring_register,
+    441 /* epoll_pwait2 */,
+    449 /* futex_waitv */,
+    452 /* fchmodat2 */,
+};
+
+const Calls kUnsupported = {
+    SYS_getxattr, SYS_lgetxattr, SYS_fgetxattr, SYS_listxattr, SYS_llistxattr, SYS_flistxattr,
+};
+
+/// No evaluator has an honest use for these.
+const Calls kDeadly = {
+    SYS_ptrace,
+    SYS_process_vm_readv,
+    SYS_process_vm_writev,
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_userfaultfd,
+    SYS_kexec_load,
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_delete_module,
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    SYS_chroot,
+    SYS_unshare,
+    SYS_setns,
+    SYS_open_tree,
+    SYS_move_mount,
+    SYS_fsopen,
+    SYS_fsconfig,
+    SYS_fsmount,
+    SYS_fspick,
+    SYS_mount_setattr,
+    SYS_keyctl,
+    SYS_add_key,
+    SYS_request_key,
+    SYS_open_by_handle_at,
+    SYS_name_to_handle_at,
+    SYS_swapon,
+    SYS_swapoff,
+    SYS_reboot,
+    SYS_acct,
+    SYS_quotactl,
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_adjtimex,
+    SYS_clock_adjtime,
+    SYS_pidfd_getfd,
+    SYS_kcmp,
+    SYS_fanotify_init,
+    SYS_lookup_dcookie,
+    SYS_vhangup,
+    SYS_nfsservctl,
+#if defined(__x86_64__)
+    SYS_kexec_file_load,
+    SYS_iopl,
+    SYS_ioperm,
+    SYS_modify_ldt,
+    SYS_uselib,
+    SYS_create_module,
+#endif
+};
+
+constexpr uint32_t kNewNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
+                                    CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_PTRACE | CLONE_PARENT;
+
+// Values of <asm/ioctls.h>, <linux/fcntl.h> and <asm/prctl.h>, which clash with the C library's headers.
+const Calls kIoctls = {0x5401 /* TCGETS */,
+                       0x540F /* TIOCGPGRP */,
+                       0x5413 /* TIOCGWINSZ */,
+                       0x541B /* FIONREAD */,
+                       0x5421 /* FIONBIO */,
+                       0x5450 /* FIONCLEX */,
+                       0x5451 /* FIOCLEX */};
+const Calls kFcntls = {0 /* F_DUPFD */,
+                       1 /* F_GETFD */,
+                       2 /* F_SETFD */,
+                       3 /* F_GETFL */,
+                       4 /* F_SETFL */,
+                       1030 /* F_DUPFD_CLOEXEC */,
+                       1032 /* F_GETPIPE_SZ */};
+const Calls kPrctls = {PR_SET_NAME,     PR_GET_NAME,      PR_CAPBSET_READ, PR_GET_DUMPABLE,
+                       PR_SET_DUMPABLE, PR_SET_PDEATHSIG, PR_SET_VMA,      PR_GET_NO_NEW_PRIVS};
+const Calls kArchPrctls = {0x1002 /* ARCH_SET_FS */, 0x1003 /* ARCH_GET_FS */};
+
+class Writer {
+ public:
+  void begin() { program_.begin(); }
+
+  void give(const Calls& calls, uint32_t action) { program_.give_for(calls, action); }
+
+  /// `call` is allowed when the argument is one of `values`, else `otherwise`.
+  void allow_values(uint32_t call, int argument, const Calls& values, uint32_t otherwise) {
+    program_.if_equal(call, static_cast<uint8_t>(4 + values.size()));
+    program_.load(BpfProgram::argument(argument));
+    program_.give_for(values, SECCOMP_RET_ALLOW);
+    program_.give(otherwise);
+  }
+
+  /// `call` is refused with `action` when the argument has one of `bits`, else allowed.
+  void refuse_bits(uint32_t call, int argument, uint32_t bits, uint32_t action) {
+    program_.if_equal(call, 4);
+    program_.load(BpfProgram::argument(argument));
+    program_.if_bits(bits, 1);
+    program_.give(action);
+    program_.give(SECCOMP_RET_ALLOW);
+  }
+
+  /// `call` is allowed when the argument has all of `bits`, else `otherwise`.
+  void allow_bits(uint32_t call, int argument, uint32_t bits, uint32_t otherwise) {
+    masked(call, argument, bits, SECCOMP_RET_ALLOW, otherwise);
+  }
+
+  /// `call` is refused with `action` when the argument has all of `bits`, else allowed.
+  void refuse_all_bits(uint32_t call, int argument, uint32_t bits, uint32_t action) {
+    masked(call, argument, bits, action, SECCOMP_RET_ALLOW);
+  }
+
+  void allow_private_data(uint32_t mmap) {
+    program_.if_equal(mmap, 9);
+    program_.load(BpfProgram::argument(2));
+    program_.statement(BPF_ALU | BPF_AND | BPF_K, PROT_WRITE | PROT_EXEC);
+    program_.if_equal(PROT_WRITE | PROT_EXEC, 1);
+    program_.give(refuse(EACCES));
+    program_.load(BpfProgram::argument(3));
+    program_.statement(BPF_ALU | BPF_AND | BPF_K, MAP_SHARED | MAP_ANONYMOUS);
+    program_.if_equal(MAP_SHARED | MAP_ANONYMOUS, 1);
+    program_.give(refuse(ENOMEM));
+    program_.give(SECCOMP_RET_ALLOW);
+  }
+
+  void end(uint32_t action) { program_.give(action); }
+
+  int install() {
+    const sock_fprog program = program_.program();
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0 ? 0 : errno;
+  }
+
+ private:
+  void masked(uint32_t call, int argument, uint32_t bits, uint32_t when_all, uint32_t otherwise) {
+    program_.if_equal(call, 5);
+    program_.load(BpfProgram::argument(argument));
+    program_.statement(BPF_ALU | BPF_AND | BPF_K, bits);
+    program_.if_equal(bits, 1);
+    program_.give(when_all);
+    program_.give(otherwise);
+  }
+
+  BpfProgram program_;
+};
+
+void write_base(Writer& writer, Policy policy, Signals signals) {
+  writer.begin();
+  writer.give(kAllowed, SECCOMP_RET_ALLOW);
+  writer.give(kForks, SECCOMP_RET_ALLOW);
+  if (policy == Policy::command) {
+    writer.give(kAllowedToCommands, SECCOMP_RET_ALLOW);
+    writer.give({SYS_mmap, SYS_mprotect}, SECCOMP_RET_ALLOW);
+  } else {
+    // Refused and not deadly: libffi asks, and does without. Shared memory is not counted by RLIMIT_DATA.
+    writer.refuse_all_bits(SYS_mprotect, 2, PROT_WRITE | PROT_EXEC, refuse(EACCES));
+    writer.allow_private_data(SYS_mmap);
+    if (signals == Signals::contained) writer.give({SYS_tgkill}, SECCOMP_RET_ALLOW);  // for abort(3)
+  }
+  // An interpreter's children add the filter for items. A listener would let one process answer for another.
+  if (policy == Policy::interpreter) writer.allow_values(SYS_seccomp, 1, {0}, SECCOMP_RET_KILL_PROCESS);
+  writer.give({SYS_seccomp}, SECCOMP_RET_KILL_PROCESS);
+  writer.refuse_bits(SYS_clone, 0, kNewNamespaces, refuse(EPERM));
+  writer.allow_values(SYS_ioctl, 1, kIoctls, refuse(ENOTTY));
+  writer.allow_values(SYS_fcntl, 1, kFcntls, refuse(EPERM));
+  writer.allow_values(SYS_prctl, 0, kPrctls, refuse(EPERM));
+  writer.allow_values(SYS_prlimit64, 0, {0}, refuse(EPERM));  // its own limits only
+  writer.allow_values(SYS_socketpair, 0, {AF_UNIX}, refuse(EAFNOSUPPORT));
+  writer.allow_values(SYS_personality, 0, {0xFFFFFFFF}, SECCOMP_RET_KILL_PROCESS);
+#if defined(__x86_64__)
+  writer.allow_values(SYS_arch_prctl, 0, kArchPrctls, refuse(EINVAL));
+#endif
+  writer.give({SYS_socket}, refuse(EAFNOSUPPORT));
+  writer.give(kUnknown, refuse(ENOSYS));
+  writer.give(kUnsupported, refuse(ENOTSUP));
+  writer.give(kDeadly, SECCOMP_RET_KILL_PROCESS);
+  writer.end(refuse(EPERM));
+}
+
+void write_item(Writer& writer) {
+  writer.begin();
+  writer.give(kForks, refuse(EPERM));
+  writer.give({SYS_seccomp}, SECCOMP_RET_KILL_PROCESS);
+  writer.give({SYS_execve, SYS_setpgid, SYS_setsid, SYS_setitimer}, refuse(EPERM));
+#if defined(__x86_64__)
+  writer.give({SYS_alarm}, refuse(EPERM));
+#endif
+  writer.allow_values(SYS_tgkill, 0, {static_cast<uint32_t>(getpid())}, refuse(EPERM));
+  writer.allow_bits(SYS_clone, 0, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND, refuse(EPERM));
+  writer.end(SECCOMP_RET_ALLOW);
+}
+
+}  // namespace
+
+int install_filter(Policy policy, Signals signals) noexcept {
+  Writer writer;
+  if (policy == Policy::item)
+    write_item(writer);
+  else
+    write_base(writer, policy, signals);
+  return writer.install();
+}
+
+}  // namespace assay::sandbox::process

@@ -1,0 +1,162 @@
+// assay-process-host: runs evaluators that are processes of their own (shell, command, python).
+//
+// Theory of operation. The spawner executes this static program as the first process of a jail with the
+// system's programs in it (sandbox/jail/root.hpp). It speaks to the pool over descriptor 3 (sdk/protocol.md)
+// and never runs evaluator code itself: a Runtime starts processes, each under Landlock, seccomp and limits
+// of its own, watches them and says how they ended. As the first process it ends everything in the jail by
+// ending. The pool owns the last kill.
+//
+//   assay-host MODE [probe]
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sandbox/jail/landlock.hpp"
+#include "sandbox/jail/mode.hpp"
+#include "sandbox/runtime/process/runtime.hpp"
+#include "sandbox/runtime/wire/exit_code.hpp"
+#include "sandbox/runtime/wire/frames.hpp"
+
+namespace assay::sandbox::process {
+namespace {
+
+using namespace wire;
+
+constexpr int kProtocolFd = 3;
+constexpr size_t kReadSize = 256U << 10;
+
+constexpr const char* kForkLibrary = "/assay/libassay-fork.so";  // sandbox/jail/root.cpp
+constexpr std::array kEverything = {"/"};
+constexpr std::array kScratch = {"/tmp"};
+// Without a root of our own this is what evaluators may see of the machine.
+constexpr std::array kReadable = {"/usr",
+                                  "/bin",
+                                  "/sbin",
+                                  "/lib",
+                                  "/lib32",
+                                  "/lib64",
+                                  "/etc/alternatives",
+                                  "/etc/ld.so.cache",
+                                  "/dev/random",
+                                  "/dev/urandom"};
+constexpr std::array kDevices = {"/dev/null", "/dev/zero", "/dev/full"};
+
+class Host {
+ public:
+  explicit Host(Surroundings surroundings) : surroundings_(surroundings) {}
+
+  int run() {
+    FrameReader frames(kRequestLimit);
+    while (true) {
+      while (const auto frame = frames.next())
+        if (!answer(*frame)) return exit_code_;
+      if (frames.broken()) return kExitProtocol;
+      char* const room = frames.prepare(kReadSize);
+      const ssize_t count = read(kProtocolFd, room, kReadSize);
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) return 0;  // the pool has gone
+      frames.commit(static_cast<size_t>(count));
+    }
+  }
+
+ private:
+  /// False when the host is to end, with exit_code_.
+  bool answer(std::string_view frame) {
+    const auto request = parse_request(frame);
+    if (!request) return stop(kExitProtocol);
+    out_.clear();
+    switch (request->method) {
+      case Method::shutdown:
+        return stop(0);
+      case Method::initialize:
+        if (runtime_ || !initialize(*request)) return stop(kExitProtocol);
+        return write_out() || stop(0);
+      case Method::evaluate:
+        if (!runtime_) return stop(kExitProtocol);
+        append_answer(out_, request->id, runtime_->evaluate(request->params));
+    }
+    if (!write_out()) return stop(0);
+    return !runtime_->is_spent() || stop(kExitSpent);
+  }
+
+  bool initialize(const Request& request) {
+    auto source = parse_initialize(request.params);
+    if (!source) return false;
+    auto started = source->language == "python" ? start_python(std::move(*source), surroundings_)
+                                                : start_command(std::move(*source), surroundings_);
+    if (!started) {
+      append_error(out_, request.id, started.error());
+      return true;
+    }
+    runtime_ = std::move(*started);
+    append_initialized(out_, request.id);
+    return true;
+  }
+
+  bool write_out() {
+    std::string_view text = out_;
+    while (!text.empty()) {
+      const ssize_t written = write(kProtocolFd, text.data(), text.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) return false;
+      text.remove_prefix(static_cast<size_t>(written));
+    }
+    return true;
+  }
+
+  bool stop(int exit_code) {
+    exit_code_ = exit_code;
+    return false;
+  }
+
+  Surroundings surroundings_;
+  std::unique_ptr<Runtime> runtime_;
+  std::string out_;
+  int exit_code_ = 0;
+};
+
+std::string own_folder() {
+  char path[4096];
+  const ssize_t size = readlink("/proc/self/exe", path, sizeof path);
+  const std::string_view self(path, size > 0 ? static_cast<size_t>(size) : 0);
+  return std::string(self.substr(0, self.rfind('/')));
+}
+
+/// 0 or an errno.
+int prepare(std::string_view mode, Surroundings& surroundings) {
+  signal(SIGPIPE, SIG_IGN);
+  // Not to be looked into by what it starts, which has the same user.
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NAME, "assay-host") != 0) return errno;
+  surroundings.has_namespaces = mode != to_string(Mode::nons);
+  surroundings.fork_library = kForkLibrary;
+  if (!surroundings.has_namespaces) surroundings.fork_library = own_folder() + "/libassay-fork.so";
+  std::vector<const char*> readable(kReadable.begin(), kReadable.end());
+  readable.push_back(surroundings.fork_library.c_str());
+  LandlockRules rules{.readable = readable, .devices = kDevices, .writable = {}};
+  if (surroundings.has_namespaces)
+    rules = {.readable = kEverything, .devices = kDevices, .writable = kScratch};
+  surroundings.ruleset = make_landlock_ruleset(rules);
+  if (surroundings.has_namespaces || landlock_contains_signals()) surroundings.signals = Signals::contained;
+  // With namespaces Landlock is one wall more; without them it is the one that hides the files.
+  if (surroundings.ruleset < 0 && !surroundings.has_namespaces) return -surroundings.ruleset;
+  if (surroundings.has_namespaces && chdir("/tmp") != 0) return errno;
+  return 0;
+}
+
+}  // namespace
+}  // namespace assay::sandbox::process
+
+int main(int argc, char** argv) {
+  using namespace assay::sandbox::process;
+  Surroundings surroundings;
+  if (const int error = prepare(argc > 1 ? argv[1] : "nons", surroundings); error != 0) _exit(error);
+  if (argc > 2 && std::string_view(argv[2]) == "probe") _exit(0);
+  _exit(Host(surroundings).run());
+}

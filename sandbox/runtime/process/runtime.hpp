@@ -1,0 +1,39 @@
+// A way to run evaluators that are processes of their own. The host (host.cpp) has one, for its evaluator's
+// language.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/error.hpp"
+#include "sandbox/runtime/process/filter.hpp"
+#include "sandbox/runtime/wire/frames.hpp"
+
+namespace assay::sandbox::process {
+
+class Runtime {
+ public:
+  Runtime() = default;
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+  virtual ~Runtime() = default;
+
+  /// Runs one item to its end; `item` is JSON text. Nothing of it runs any more when this returns.
+  virtual wire::Answer evaluate(std::string_view item) = 0;
+  /// True when nothing more should be run here: the host then ends and another takes its place.
+  virtual bool is_spent() const = 0;
+};
+
+struct Surroundings {
+  bool has_namespaces = false;  ///< and with them /tmp, /proc and the death of everything with this process
+  Signals signals = Signals::refused;
+  int ruleset = -1;          ///< Landlock's; -1 where the kernel has none
+  std::string fork_library;  ///< the path of fork.cpp's library, for LD_PRELOAD
+};
+
+/// `config` when the source cannot be used.
+Result<std::unique_ptr<Runtime>> start_command(wire::EvaluatorSource source, Surroundings surroundings);
+Result<std::unique_ptr<Runtime>> start_python(wire::EvaluatorSource source, Surroundings surroundings);
+
+}  // namespace assay::sandbox::process
