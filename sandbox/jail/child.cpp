@@ -27,14 +27,16 @@ constexpr unsigned kCharacterDevice = 0020666;  // S_IFCHR, for everybody
 constexpr unsigned kReadOnly = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV;
 
 // Where the two descriptors that execveat still needs sit; both are close-on-exec.
-constexpr int kHostFd = kProtocolFd + 1;
-constexpr int kErrorFd = kProtocolFd + 2;
+constexpr int kHostFd = kGroupFd + kGroupFiles;
+constexpr int kErrorFd = kHostFd + 1;
 
 class Child {
  public:
   explicit Child(const ChildPlan& plan) : plan_(plan), error_fd_(plan.error_fd) {}
 
   [[noreturn]] void run() {
+    for (size_t i = 0; i < plan_.entrance_count; i++)
+      check(Step::enter_group, syscall(SYS_write, plan_.entrance_fds[i], "0", 1));
     if (plan_.mode == Mode::userns) {
       wait_for_map();
       become_user();  // now: as a user without a name here it could make no file
@@ -84,9 +86,13 @@ class Child {
     for (int fd = 0; fd < kProtocolFd; fd++)
       check(Step::descriptors, syscall(SYS_dup3, plan_.null_fd, fd, 0));
     check(Step::descriptors, syscall(SYS_dup3, plan_.protocol_fd, kProtocolFd, 0));
+    for (size_t i = 0; i < plan_.group_fd_count; i++)
+      check(Step::descriptors, syscall(SYS_dup3, plan_.group_fds[i], kGroupFd + static_cast<int>(i), 0));
     check(Step::descriptors, syscall(SYS_dup3, plan_.host_fd, kHostFd, O_CLOEXEC));
     check(Step::descriptors, syscall(SYS_dup3, plan_.error_fd, kErrorFd, O_CLOEXEC));
     error_fd_ = kErrorFd;
+    for (int fd = kGroupFd + static_cast<int>(plan_.group_fd_count); fd < kHostFd; fd++)
+      syscall(SYS_close, fd);  // nothing may be there
     check(Step::close_descriptors, syscall(SYS_close_range, kErrorFd + 1, ~0U, 0));
   }
 

@@ -30,6 +30,10 @@ struct ChildPlan {
   int protocol_fd = -1;
   int host_fd = -1;
   int error_fd = -1;
+  const int* entrance_fds = nullptr;  ///< of the control groups to enter (cgroup.hpp)
+  size_t entrance_count = 0;
+  const int* group_fds = nullptr;  ///< what the host may read of its groups; they become kGroupFds
+  size_t group_fd_count = 0;
   int go_fd = -1;  ///< userns: end of file says that the user map is written
   char* const* argv = nullptr;
   const RootEntry* root = nullptr;  ///< what the root holds; none: nothing, and no /proc or /tmp either
@@ -42,6 +46,12 @@ struct ChildPlan {
 
 inline constexpr int kFirstPlanFd = 16;
 inline constexpr int kProtocolFd = 3;
+
+/// What a host gets to read of its control group, in this order from kGroupFd on. A file that a kernel
+/// lacks is /dev/null.
+enum class GroupFile : uint8_t { oom_kills, refused_processes, peak_memory, cpu };
+inline constexpr int kGroupFiles = 4;
+inline constexpr int kGroupFd = 4;
 
 /// What the child writes to error_fd before it ends, when a step fails. On success the pipe closes empty.
 struct ChildError {

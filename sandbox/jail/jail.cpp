@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <vector>
 
 namespace assay::sandbox {
 namespace {
@@ -32,7 +33,22 @@ UniqueFd high(int fd) {
 /// The descriptors of one jail, kept until the child has its own.
 struct Fds {
   UniqueFd null, protocol, host, error, go;
-  explicit operator bool() const { return null && protocol && host && error && go; }
+  std::vector<UniqueFd> of_group;     ///< open until the child has cloned
+  std::vector<int> entrances, group;  ///< their numbers
+  explicit operator bool() const {
+    const auto is_open = [](const UniqueFd& fd) { return static_cast<bool>(fd); };
+    return null && protocol && host && error && go && std::ranges::all_of(of_group, is_open);
+  }
+
+  void take(const Group& taken) {
+    for (const UniqueFd& fd : taken.entrances) take(fd, entrances);
+    for (const UniqueFd& fd : taken.files) take(fd, group);
+  }
+
+ private:
+  void take(const UniqueFd& fd, std::vector<int>& numbers) {
+    numbers.push_back(of_group.emplace_back(high(fd.get())).get());
+  }
 };
 
 /// `wanted`, or the hard limit where that is lower already: nothing here raises one.
@@ -43,12 +59,12 @@ Rlimit at_most(int resource, rlim_t wanted) {
   return {resource, wanted};
 }
 
-std::array<Rlimit, 13> rlimits_for(const JailLimits& limits) {
+std::array<Rlimit, 13> rlimits_for(const JailLimits& limits, bool has_group) {
   return {
       at_most(RLIMIT_AS, limits.address_space_bytes == 0 ? RLIM_INFINITY : limits.address_space_bytes),
       at_most(RLIMIT_CPU, limits.cpu_seconds),
       at_most(RLIMIT_STACK, 8U << 20),
-      at_most(RLIMIT_NPROC, limits.processes),
+      at_most(RLIMIT_NPROC, limits.processes + (has_group ? 1 : 0)),  // the group counts its refusals
       at_most(RLIMIT_NOFILE, limits.descriptors),
       at_most(RLIMIT_CORE, 0),
       at_most(RLIMIT_FSIZE, limits.file_bytes),
@@ -88,6 +104,10 @@ pid_t clone_child(const JailSpec& spec, int* pidfd) {
   if (spec.mode != Mode::nons)
     args.flags |= CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
   if (spec.mode == Mode::userns) args.flags |= CLONE_NEWUSER;
+  if (spec.group != nullptr && spec.group->directory) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<uint64_t>(spec.group->directory.get());
+  }
   args.pidfd = reinterpret_cast<uint64_t>(pidfd);
   args.exit_signal = SIGCHLD;
   return static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof args));
@@ -118,6 +138,10 @@ ChildPlan plan_for(const JailSpec& spec, const Fds& fds) {
   plan.protocol_fd = fds.protocol.get();
   plan.host_fd = fds.host.get();
   plan.error_fd = fds.error.get();
+  plan.entrance_fds = fds.entrances.data();
+  plan.entrance_count = fds.entrances.size();
+  plan.group_fds = fds.group.data();
+  plan.group_fd_count = fds.group.size();
   if (spec.mode == Mode::userns) plan.go_fd = fds.go.get();
   if (spec.profile == Profile::system) {
     const auto& tree = system_root();
@@ -144,14 +168,22 @@ JailResult make_jail(const JailSpec& spec) {
   auto errors = make_pipe();
   auto go = make_pipe();
   if (!errors || !go) return failed(Step::error_pipe, errno);
-  Fds fds{high(spec.null_fd), high(sockets->theirs.get()), high(spec.host_fd), high(errors->write.get()),
-          high(go->read.get())};
+  Fds fds{high(spec.null_fd),
+          high(sockets->theirs.get()),
+          high(spec.host_fd),
+          high(errors->write.get()),
+          high(go->read.get()),
+          {},
+          {},
+          {}};
+  if (spec.group != nullptr) fds.take(*spec.group);
   if (!fds) return failed(Step::descriptors, errno);
 
   const std::string mode(to_string(spec.mode));
+  const std::string groups(to_string(spec.group != nullptr ? spec.group->kind : Cgroups::none));
   char* argv[] = {const_cast<char*>("assay-host"), const_cast<char*>(mode.c_str()),
-                  spec.probe ? const_cast<char*>("probe") : nullptr, nullptr};
-  const auto rlimits = rlimits_for(spec.limits);
+                  const_cast<char*>(spec.probe ? "probe" : groups.c_str()), nullptr};
+  const auto rlimits = rlimits_for(spec.limits, spec.group != nullptr);
   ChildPlan plan = plan_for(spec, fds);
   plan.argv = argv;
   plan.rlimits = rlimits.data();

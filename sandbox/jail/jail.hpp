@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/fd.hpp"
+#include "sandbox/jail/cgroup.hpp"
 #include "sandbox/jail/child.hpp"
 #include "sandbox/jail/mode.hpp"
 #include "sandbox/jail/root.hpp"
@@ -20,7 +21,8 @@ struct JailSpec {
   int null_fd = -1;   ///< /dev/null; borrowed
   Profile profile = Profile::sealed;
   JailLimits limits;
-  bool probe = false;  ///< the host locks itself down and exits 0
+  const Group* group = nullptr;  ///< of limits.memory_bytes; borrowed until make_jail returns
+  bool probe = false;            ///< the host locks itself down and exits 0
 };
 
 struct Jail {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "sandbox/jail/cgroup.hpp"
 #include "sandbox/jail/mode.hpp"
 #include "sandbox/jail/root.hpp"
 #include "sandbox/jail/step.hpp"
@@ -36,6 +37,7 @@ struct SpawnReply {
   Kind kind = Kind::failed;
   uint64_t id = 0;
   Mode mode = Mode::nons;
+  Cgroups cgroups = Cgroups::none;  ///< found
   Step step = Step::none;
   int32_t error = 0;
   bool signalled = false;  ///< exited: `status` is a signal, else an exit code

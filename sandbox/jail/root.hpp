@@ -17,6 +17,7 @@ enum class Profile : uint32_t {
 struct JailLimits {
   uint64_t address_space_bytes = 0;  ///< of one process; 0: no limit
   uint64_t cpu_seconds = 0;          ///< of one process, a backstop
+  uint64_t memory_bytes = 0;         ///< of all processes together, by control groups; 0: no group
   uint32_t processes = 1;            ///< and threads, the host among them
   uint32_t descriptors = 5;          ///< of one process
   uint64_t file_bytes = 0;           ///< of one file

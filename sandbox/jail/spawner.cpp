@@ -17,6 +17,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <optional>
 #include <vector>
 
 #include "sandbox/jail/jail.hpp"
@@ -44,13 +45,14 @@ class Spawner {
       if (polled[0].revents != 0 && !answer_one()) break;
     }
     for (const Child& child : children_) kill_child(child.pidfd.get());
-    for (const Child& child : children_) reap(child.pidfd.get());
+    while (!children_.empty()) finish(children_.size() - 1);
   }
 
  private:
   struct Child {
     uint64_t id;
     uint32_t slot;
+    uint64_t group;  ///< 0: none
     UniqueFd pidfd;
   };
 
@@ -65,6 +67,8 @@ class Spawner {
   /// Best first, until one works.
   bool probe(const SpawnRequest& request, int host_fd) {
     SpawnReply reply{.kind = SpawnReply::Kind::failed, .id = request.id};
+    if (!cgroups_) cgroups_.emplace();
+    reply.cgroups = cgroups_->kind();
     for (const Mode mode : {Mode::full, Mode::userns, Mode::nons}) {
       if (request.demand_mode && mode != request.mode) continue;
       const ChildError failure = try_mode(mode, host_fd);
@@ -96,19 +100,29 @@ class Spawner {
     reply.error = EAGAIN;
     if (slot == kJailLimit) return send_packet(kSpawnerFd, &reply, sizeof reply) == 0;
 
+    GroupResult<Group> group;
+    const bool wants_group = request.limits.memory_bytes > 0 && cgroups_ && cgroups_->kind() != Cgroups::none;
+    if (wants_group) group = cgroups_->make(request.limits);
+    if (!group) {
+      reply.step = Step::make_group;
+      reply.error = group.error().error;
+      return send_packet(kSpawnerFd, &reply, sizeof reply) == 0;
+    }
     JailResult made = make_jail({.mode = request.mode,
                                  .slot = slot,
                                  .host_fd = host_fd,
                                  .null_fd = null_.get(),
                                  .profile = request.profile,
-                                 .limits = request.limits});
+                                 .limits = request.limits,
+                                 .group = wants_group ? &*group : nullptr});
+    if (wants_group && made.failure.step != Step::none) cgroups_->remove(group->id);
     reply.step = made.failure.step;
     reply.error = made.failure.error;
     if (made.failure.step != Step::none) return send_packet(kSpawnerFd, &reply, sizeof reply) == 0;
     reply.kind = SpawnReply::Kind::made;
     const int fds[] = {made.jail.pidfd.get(), made.jail.protocol.get()};
     slots_[slot] = true;
-    children_.push_back({request.id, slot, std::move(made.jail.pidfd)});
+    children_.push_back({request.id, slot, group->id, std::move(made.jail.pidfd)});
     return send_packet(kSpawnerFd, &reply, sizeof reply, fds, 2) == 0;
   }
 
@@ -117,6 +131,7 @@ class Spawner {
     children_.erase(children_.begin() + static_cast<std::ptrdiff_t>(index));
     const Ending ending = reap(child.pidfd.get());
     slots_[child.slot] = false;
+    if (child.group != 0) cgroups_->remove(child.group);
     SpawnReply reply{.kind = SpawnReply::Kind::exited, .id = child.id};
     reply.signalled = ending.signalled;
     reply.status = ending.status;
@@ -134,6 +149,7 @@ class Spawner {
   UniqueFd null_;
   std::vector<Child> children_;
   std::vector<bool> slots_;
+  std::optional<CgroupTree> cgroups_;  ///< once probed
 };
 
 }  // namespace

@@ -10,12 +10,16 @@ std::string_view to_string(Step step) {
       return "making the protocol sockets";
     case Step::error_pipe:
       return "making a pipe";
+    case Step::make_group:
+      return "making a control group";
     case Step::clone:
       return "clone3 with namespaces";
     case Step::user_map:
       return "writing the user map";
     case Step::answer:
       return "waiting for the child to be ready";
+    case Step::enter_group:
+      return "entering the control group";
     case Step::parent_death:
       return "asking to die with the spawner";
     case Step::wait_for_map:

@@ -12,10 +12,12 @@ enum class Step : uint32_t {
   // in the spawner
   sockets,
   error_pipe,
+  make_group,
   clone,
   user_map,
   answer,
   // in the child, in this order
+  enter_group,
   parent_death,
   wait_for_map,
   session,

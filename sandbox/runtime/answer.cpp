@@ -15,6 +15,7 @@ namespace dom = simdjson::dom;
 constexpr size_t kHeader = 4;
 constexpr size_t kMessageBytes = 64U << 10;
 constexpr size_t kDepth = 8;
+constexpr std::array<std::string_view, 3> kMethods = {"rusage", "cgroup1", "cgroup2"};
 constexpr uint64_t kLargestUsage = uint64_t{1} << 53;
 
 // What a host may say of an evaluation: `transport` and the judge's kinds are not its to use. `internal` is
@@ -44,7 +45,11 @@ bool read_usage(const dom::object& object, Usage& usage) {
   usage.wall = std::chrono::microseconds(std::min(wall, kLargestUsage));
   usage.cpu = std::chrono::microseconds(std::min(cpu, kLargestUsage));
   usage.memory_bytes = std::min(memory, kLargestUsage);
-  usage.method = "rusage";
+  std::string_view method;
+  if (values["method"].get(method) != simdjson::SUCCESS ||
+      std::ranges::find(kMethods, method) == kMethods.end())
+    return false;
+  usage.method = method;
   return true;
 }
 

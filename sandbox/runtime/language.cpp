@@ -9,6 +9,10 @@ namespace {
 constexpr uint64_t kMiB = 1 << 20;
 constexpr uint64_t kCpuSeconds = 3600;  // of a host's whole life; the pool replaces it long before
 
+// In a jail beside what an evaluator may use: the host; an interpreter whose pages an item's process copies.
+constexpr uint64_t kHostMemory = 4 * kMiB;
+constexpr uint64_t kInterpreterMemory = 64 * kMiB;
+
 // Beyond the memory limit: the copy of the fresh state, buffers for the largest item, the program itself.
 constexpr uint64_t kLuaHostMemory = 192 * kMiB;
 
@@ -47,6 +51,7 @@ JailLimits jail_limits(const Language& language, uint64_t memory_bytes) {
         .processes = 1,
         .descriptors = 5};  // one more than it has, for the Landlock ruleset; the host then lowers it to 0
   return {.cpu_seconds = kCpuSeconds,
+          .memory_bytes = memory_bytes + (language.jail_per_item ? kHostMemory : kInterpreterMemory),
           .processes = 18,  // 16 for the evaluator, the host, an interpreter
           .descriptors = 128,
           .file_bytes = 16 * kMiB,

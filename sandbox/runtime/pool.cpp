@@ -343,6 +343,10 @@ Mode Pool::mode() const {
   return impl_->mode;
 }
 
+Cgroups Pool::cgroups() const {
+  return impl_->spawners.back()->cgroups();
+}
+
 Task<Result<>> Pool::prepare(std::shared_ptr<const Program> program) {
   if (impl_->closing) co_return fail(ErrorKind::cancelled, "the sandbox is closed");
   if (language_named(program->language) == nullptr)

@@ -18,6 +18,7 @@
 
 #include "core/async/task.hpp"
 #include "core/outcome.hpp"
+#include "sandbox/jail/cgroup.hpp"
 #include "sandbox/jail/mode.hpp"
 #include "sandbox/runtime/program.hpp"
 
@@ -40,6 +41,8 @@ class Pool {
 
   /// The jail mode in use, for the record of the run.
   Mode mode() const;
+  /// What holds the limits of a jail as a whole.
+  Cgroups cgroups() const;
 
   /// Starts a host for `program`: `config` with the line for a source that does not compile or whose top
   /// level fails.

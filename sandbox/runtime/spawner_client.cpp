@@ -84,6 +84,7 @@ Task<Result<void>> SpawnerClient::find_mode(std::optional<Mode> mode, int host_f
   made_.erase(request.id);
   if (reply && reply->kind == SpawnReply::Kind::found) {
     mode_ = reply->mode;
+    cgroups_ = reply->cgroups;
     co_return Result<void>();
   }
   std::string message = "no jail can be built on this machine";

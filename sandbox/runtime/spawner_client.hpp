@@ -35,6 +35,7 @@ class SpawnerClient {
   ~SpawnerClient();
 
   Mode mode() const { return mode_; }
+  Cgroups cgroups() const { return cgroups_; }
   bool alive() const { return alive_; }
   pid_t pid() const { return pid_; }
 
@@ -68,6 +69,7 @@ class SpawnerClient {
   asio::any_io_executor executor_;
   pid_t pid_;
   Mode mode_ = Mode::nons;
+  Cgroups cgroups_ = Cgroups::none;
   bool alive_ = true;
   uint64_t next_id_ = 1;
   asio::posix::stream_descriptor socket_;

@@ -58,8 +58,8 @@ bool lower_limit(__rlimit_resource_t resource, rlim_t wanted) {
   if (syscall(SYS_close_range, static_cast<unsigned>(high.size()), ~0U, CLOSE_RANGE_CLOEXEC) != 0)
     fail_child(error_copy, kDescriptorsStep, errno);
 
-  if (!lower_limit(RLIMIT_DATA, plan.memory_bytes) || !lower_limit(RLIMIT_CPU, plan.cpu_seconds) ||
-      !lower_limit(RLIMIT_NOFILE, kDescriptors))
+  if ((plan.memory_bytes != 0 && !lower_limit(RLIMIT_DATA, plan.memory_bytes)) ||
+      !lower_limit(RLIMIT_CPU, plan.cpu_seconds) || !lower_limit(RLIMIT_NOFILE, kDescriptors))
     fail_child(error_copy, kLimits, errno);
   if (ruleset >= 0)
     if (const int error = restrict_with_landlock(ruleset)) fail_child(error_copy, kLandlock, error);
@@ -129,15 +129,22 @@ int Deadlines::patience() const {
 std::optional<ErrorKind> Deadlines::due() {
   const auto now = Clock::now();
   if (now >= next_look_) {
-    timespec used{};
-    if (clock_) clock_gettime(*clock_, &used);
-    const auto cpu = std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
-    if (cpu >= limits_.cpu) return ErrorKind::cpu_limit;
+    const auto used = cpu();
+    if (used >= limits_.cpu) return ErrorKind::cpu_limit;
     static const long processors = std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
-    next_look_ = now + std::max<Clock::duration>((limits_.cpu - cpu) / processors, 1ms);
+    next_look_ = now + std::max<Clock::duration>((limits_.cpu - used) / processors, 1ms);
   }
   if (now >= began_ + limits_.wall) return ErrorKind::timeout;
   return std::nullopt;
+}
+
+std::chrono::microseconds Deadlines::cpu() const {
+  if (group_ != nullptr)
+    if (const auto used = group_->cpu()) return *used;
+  timespec used{};
+  if (clock_) clock_gettime(*clock_, &used);
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::seconds(used.tv_sec) +
+                                                               std::chrono::nanoseconds(used.tv_nsec));
 }
 
 std::chrono::microseconds Deadlines::elapsed() const {
@@ -150,6 +157,8 @@ Error limit_error(ErrorKind kind, const wire::EvaluatorLimits& limits) {
       return {kind, "took longer than " + std::to_string(limits.wall.count()) + " ms"};
     case ErrorKind::cpu_limit:
       return {kind, "used more than " + std::to_string(limits.cpu.count()) + " ms of processor time"};
+    case ErrorKind::memory_limit:
+      return {kind, "used more than " + std::to_string(limits.memory_bytes) + " bytes of memory"};
     case ErrorKind::output_limit:
       return {kind, "the result is larger than " + std::to_string(limits.result_bytes) + " bytes"};
     default:

@@ -26,7 +26,7 @@ struct ChildPlan {
   std::vector<int> fds;  ///< become 0, 1, 2, …; borrowed
   Policy policy = Policy::command;
   Signals signals = Signals::refused;
-  uint64_t memory_bytes = 0;  ///< of one process
+  uint64_t memory_bytes = 0;  ///< of one process; 0: no limit
   uint64_t cpu_seconds = 0;
   int ruleset = -1;
 };
@@ -65,19 +65,22 @@ class Deadlines {
   using Clock = std::chrono::steady_clock;
 
   explicit Deadlines(const wire::EvaluatorLimits& limits);
-  /// The process whose clock counts.
+  /// The process whose clock counts, or the group.
   void watch(pid_t pid);
+  void watch(const Accounting& group) { group_ = &group; }
 
   /// Milliseconds for poll(2), rounded up, until something can be due.
   int patience() const;
   /// timeout or cpu_limit when that has come.
   std::optional<ErrorKind> due();
+  std::chrono::microseconds cpu() const;
   std::chrono::microseconds elapsed() const;
 
  private:
   wire::EvaluatorLimits limits_;
   Clock::time_point began_, next_look_;
   std::optional<clockid_t> clock_;
+  const Accounting* group_ = nullptr;
 };
 
 /// "took longer than 200 ms" and the like.

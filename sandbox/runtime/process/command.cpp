@@ -43,7 +43,8 @@ class Command : public Runtime {
     plan_.environment.push_back("ASSAY_PARAMS=" + source_.params);
     plan_.policy = Policy::command;
     plan_.signals = surroundings.signals;
-    plan_.memory_bytes = source_.limits.memory_bytes;
+    // The group limits all processes together, and tells of it.
+    if (!surroundings.accounting.has_group()) plan_.memory_bytes = source_.limits.memory_bytes;
     plan_.cpu_seconds = static_cast<uint64_t>(source_.limits.cpu.count() / 1000 + 2);
     plan_.ruleset = surroundings.ruleset;
   }
@@ -52,7 +53,9 @@ class Command : public Runtime {
     spent_ = true;
     wire::Answer answer;
     log_.start(source_.limits.log_bytes);
+    accounting().start();
     Deadlines deadlines(source_.limits);
+    deadlines.watch(accounting());
     run(item, deadlines, answer);
     answer.wall = deadlines.elapsed();
     answer.log = log_.text();
@@ -62,6 +65,8 @@ class Command : public Runtime {
   bool is_spent() const override { return spent_; }
 
  private:
+  Accounting& accounting() { return surroundings_.accounting; }
+
   void run(std::string_view item, Deadlines& deadlines, wire::Answer& answer) {
     UniqueFd in, out, err, their_in, their_out, their_err;
     if (!make_output_pipe(in, their_in, false) || !make_output_pipe(out, their_out, true) ||
@@ -142,19 +147,29 @@ class Command : public Runtime {
     answer.cpu = std::chrono::seconds(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                  std::chrono::microseconds(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
     answer.memory_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024;
-    if (killed_) {
-      answer.error = limit_error(*killed_, source_.limits);
-    } else if (answer.cpu >= source_.limits.cpu) {
-      answer.error =
-          limit_error(ErrorKind::cpu_limit, source_.limits);  // children of its own that it did not wait for
-    } else if (auto error = error_of_status(status)) {
-      const std::string log = log_.text();
-      if (error->kind == ErrorKind::evaluator_error && !log.empty())
-        error->message += ":\n" + std::string(tail(log, kMessageTail));
-      answer.error = std::move(error);
-    } else {
-      read_result(output_, answer);
+    if (const auto peak = accounting().peak_memory()) {
+      answer.memory_bytes = *peak;
+      answer.method = accounting().method();
     }
+    answer.error = verdict(status, answer);
+    if (!answer.error) read_result(output_, answer);
+    const bool failed = answer.error && (answer.error->kind == ErrorKind::evaluator_error ||
+                                         answer.error->kind == ErrorKind::bad_result);
+    if (failed && accounting().refused_processes())
+      answer.error = Error{ErrorKind::pids_limit, "was refused more processes: " + answer.error->message};
+  }
+
+  /// In this order: want of memory shows itself in many ways, a deadline as a kill.
+  std::optional<Error> verdict(int status, const wire::Answer& answer) {
+    if (accounting().killed_for_memory()) return limit_error(ErrorKind::memory_limit, source_.limits);
+    if (killed_) return limit_error(*killed_, source_.limits);
+    // By processes that it did not wait for.
+    if (answer.cpu >= source_.limits.cpu) return limit_error(ErrorKind::cpu_limit, source_.limits);
+    auto error = error_of_status(status);
+    const std::string log = log_.text();
+    if (error && error->kind == ErrorKind::evaluator_error && !log.empty())
+      error->message += ":\n" + std::string(tail(log, kMessageTail));
+    return error;
   }
 
   wire::EvaluatorSource source_;

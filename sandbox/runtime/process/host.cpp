@@ -6,7 +6,7 @@
 // of its own, watches them and says how they ended. As the first process it ends everything in the jail by
 // ending. The pool owns the last kill.
 //
-//   assay-host MODE [probe]
+//   assay-host MODE GROUPS|probe
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -157,6 +157,8 @@ int main(int argc, char** argv) {
   using namespace assay::sandbox::process;
   Surroundings surroundings;
   if (const int error = prepare(argc > 1 ? argv[1] : "nons", surroundings); error != 0) _exit(error);
-  if (argc > 2 && std::string_view(argv[2]) == "probe") _exit(0);
+  const std::string_view groups = argc > 2 ? argv[2] : "";
+  if (groups == "probe") _exit(0);
+  surroundings.accounting = Accounting(groups);
   _exit(Host(surroundings).run());
 }

@@ -58,7 +58,8 @@ std::string framed(std::string_view text) {
 
 class Python : public Runtime {
  public:
-  explicit Python(wire::EvaluatorSource source) : source_(std::move(source)) {}
+  Python(wire::EvaluatorSource source, const Accounting& accounting)
+      : source_(std::move(source)), accounting_(accounting) {}
   ~Python() override {
     if (!interpreter_.pidfd) return;
     kill_process(interpreter_.pidfd.get());
@@ -93,6 +94,7 @@ class Python : public Runtime {
 
   wire::Answer evaluate(std::string_view item) override {
     wire::Answer answer;
+    accounting_.start();
     Deadlines deadlines(source_.limits);
     begin(framed(with_text(item)));
     watch(deadlines);
@@ -237,7 +239,7 @@ class Python : public Runtime {
       kill_process(interpreter_.pidfd.get());
       waitpid(interpreter_.pid, &status, 0);
       interpreter_.pidfd.reset();
-      if (!killed_) {
+      if (!killed_ && !accounting_.killed_for_memory()) {
         answer.error = error_of_status(status).value_or(Error{ErrorKind::crashed, "the interpreter ended"});
         if (answer.error->kind == ErrorKind::evaluator_error) answer.error->kind = ErrorKind::crashed;
         // SIGKILL is ours: the interpreter had closed its end.
@@ -246,8 +248,9 @@ class Python : public Runtime {
         return;
       }
     }
-    if (killed_) {
-      answer.error = limit_error(*killed_, source_.limits);
+    if (accounting_.killed_for_memory() || killed_) {
+      const bool memory = accounting_.killed_for_memory();
+      answer.error = limit_error(memory ? ErrorKind::memory_limit : *killed_, source_.limits);
       return;
     }
     const int status = end_ == End::ended ? last_.value : 0;
@@ -279,6 +282,7 @@ class Python : public Runtime {
   enum class End { none, ended, loaded, refused, lost };
 
   wire::EvaluatorSource source_;
+  Accounting accounting_;
   Child interpreter_;
   UniqueFd control_, results_, log_end_;
   UniqueFd item_;  // the pidfd of the item's process, once it is known
@@ -304,7 +308,7 @@ Result<std::unique_ptr<Runtime>> start_python(wire::EvaluatorSource source, Surr
   // The loader would pass over a library that is not there.
   if (access(surroundings.fork_library.c_str(), R_OK) != 0)
     return fail(ErrorKind::internal, surroundings.fork_library + " is not there");
-  auto python = std::make_unique<Python>(std::move(source));
+  auto python = std::make_unique<Python>(std::move(source), surroundings.accounting);
   ASSAY_OK(python->start(surroundings));
   return python;
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/error.hpp"
+#include "sandbox/runtime/process/accounting.hpp"
 #include "sandbox/runtime/process/filter.hpp"
 #include "sandbox/runtime/wire/frames.hpp"
 
@@ -28,6 +29,7 @@ class Runtime {
 struct Surroundings {
   bool has_namespaces = false;  ///< and with them /tmp, /proc and the death of everything with this process
   Signals signals = Signals::refused;
+  Accounting accounting;
   int ruleset = -1;          ///< Landlock's; -1 where the kernel has none
   std::string fork_library;  ///< the path of fork.cpp's library, for LD_PRELOAD
 };

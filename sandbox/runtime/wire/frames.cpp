@@ -43,7 +43,9 @@ void append_report(std::string& out, const Answer& answer) {
   append_integer(out, answer.cpu.count());
   out += R"(,"memory_bytes":)";
   append_integer(out, answer.memory_bytes);
-  out += '}';
+  out += R"(,"method":")";
+  out += answer.method;
+  out += "\"}";
 }
 
 void append_result(std::string& out, const Answer& answer) {

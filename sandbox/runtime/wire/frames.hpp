@@ -41,6 +41,7 @@ struct Answer {
   std::string log;
   std::chrono::microseconds wall{0}, cpu{0};
   uint64_t memory_bytes = 0;
+  std::string_view method = "rusage";  ///< how memory and processor time were measured; static text
 };
 
 inline constexpr size_t kSourceLimit = 4U << 20;

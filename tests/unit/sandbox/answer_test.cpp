@@ -10,7 +10,7 @@ TEST_CASE("AnswerParser: scores and errors of a host are read", "[sandbox]") {
   AnswerParser parser;
   const auto scored = parser.parse(
       R"({"jsonrpc":"2.0","id":4,"result":{"score":1,"passed":true,"reason":"r","metrics":{"a":2},"log":"l",)"
-      R"("usage":{"wall_us":5,"cpu_us":4,"memory_bytes":3}}})");
+      R"("usage":{"wall_us":5,"cpu_us":4,"memory_bytes":3,"method":"rusage"}}})");
   REQUIRE(scored);
   REQUIRE((scored->id == 4 && scored->has_outcome && scored->outcome.verdict == Verdict::scored));
   REQUIRE((scored->outcome.score == 1 && scored->outcome.passed == true && scored->outcome.reason == "r"));
@@ -29,11 +29,11 @@ TEST_CASE("AnswerParser: a host that lies is no answer", "[sandbox]") {
       as<std::string>{}, "", "null", "[]", "{}", "{\"id\":1}", R"({"id":"1","result":{"score":1}})",
       R"({"id":1,"result":{"score":"1"}})", R"({"id":1,"result":{"score":null}})",
       R"({"id":1,"result":{"score":1}})",
-      R"({"id":1,"result":{"score":1,"passed":1,"usage":{"wall_us":1,"cpu_us":1,"memory_bytes":1}}})",
-      R"({"id":1,"result":{"score":1,"reason":[],"usage":{"wall_us":1,"cpu_us":1,"memory_bytes":1}}})",
-      R"({"id":1,"result":{"score":1,"metrics":{"a":"b"},"usage":{"wall_us":1,"cpu_us":1,"memory_bytes":1}}})",
-      R"({"id":1,"result":{"score":1,"usage":{"wall_us":-1,"cpu_us":1,"memory_bytes":1}}})",
-      R"({"id":1,"result":{"score":1e999,"usage":{"wall_us":1,"cpu_us":1,"memory_bytes":1}}})",
+      R"({"id":1,"result":{"score":1,"passed":1,"usage":{"wall_us":1,"cpu_us":1,"memory_bytes":1,"method":"rusage"}}})",
+      R"({"id":1,"result":{"score":1,"reason":[],"usage":{"wall_us":1,"cpu_us":1,"memory_bytes":1,"method":"rusage"}}})",
+      R"({"id":1,"result":{"score":1,"metrics":{"a":"b"},"usage":{"wall_us":1,"cpu_us":1,"memory_bytes":1,"method":"rusage"}}})",
+      R"({"id":1,"result":{"score":1,"usage":{"wall_us":-1,"cpu_us":1,"memory_bytes":1,"method":"rusage"}}})",
+      R"({"id":1,"result":{"score":1e999,"usage":{"wall_us":1,"cpu_us":1,"memory_bytes":1,"method":"rusage"}}})",
       R"({"id":1,"error":{"message":"m"}})",
       R"({"id":1,"error":{"message":"m","data":{"kind":"cancelled"}}})",
       R"({"id":1,"error":{"message":"m","data":{"kind":"judge_refusal"}}})",

@@ -77,7 +77,8 @@ TEST_CASE("Answers: one frame each, strings made valid", "[sandbox][lua]") {
   REQUIRE(out.substr(4) ==
           "{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{\"score\":0.5,\"passed\":true,\"reason\":"
           "\"a\\\"\\n\xEF\xBF\xBD\","
-          "\"metrics\":{\"m\":1},\"usage\":{\"wall_us\":0,\"cpu_us\":0,\"memory_bytes\":0}}}");
+          "\"metrics\":{\"m\":1},\"usage\":{\"wall_us\":0,\"cpu_us\":0,\"memory_bytes\":0,\"method\":"
+          "\"rusage\"}}}");
   uint32_t size = 0;
   memcpy(&size, out.data(), 4);
   REQUIRE(size == out.size() - 4);
@@ -86,5 +87,5 @@ TEST_CASE("Answers: one frame each, strings made valid", "[sandbox][lua]") {
   append_answer(out, 3, answer);
   REQUIRE(out.substr(4) ==
           R"({"jsonrpc":"2.0","id":3,"error":{"code":-32000,"message":"late","data":{"kind":"timeout",)"
-          R"("usage":{"wall_us":0,"cpu_us":0,"memory_bytes":0}}}})");
+          R"("usage":{"wall_us":0,"cpu_us":0,"memory_bytes":0,"method":"rusage"}}}})");
 }
