@@ -146,18 +146,6 @@ Task<Result<std::string>> upload(ApiClient& api, std::string path, std::vector<C
 
 // Evaluators, container, run
 
-Json evaluator_json(const EvaluatorEntry& entry, const std::string& container) {
-  Json json{{"name", entry.name},
-            {"description", entry.description},
-            {"container", container},
-            {"language", entry.language},
-            {"code", entry.code},
-            {"params", *parse_json(entry.params)},
-            {"limits", *parse_json(entry.limits)}};
-  json["pass_threshold"] = entry.pass_threshold ? Json(*entry.pass_threshold) : Json();
-  return json;
-}
-
 /// Creates the evaluator, or brings it up to date: a run pins the version it was created with.
 Task<Result<>> ensure_evaluator(ApiClient& api, Json wanted) {
   const std::string path = "/v1/evaluators/" + url_encode(wanted["name"].get<std::string>());

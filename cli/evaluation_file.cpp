@@ -8,6 +8,7 @@
 #include <cmath>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
@@ -36,11 +37,10 @@ class Faults {
  public:
   explicit Faults(std::string path) : path_(std::move(path)) {}
   void add(const toml::source_region& where, std::string what) {
-    found_.emplace_back(where.begin.line, std::move(what));
+    found_.emplace(where.begin.line, std::move(what));
   }
   bool empty() const { return found_.empty(); }
   std::unexpected<Error> error() {
-    std::ranges::stable_sort(found_, {}, &std::pair<toml::source_index, std::string>::first);
     std::string text;
     for (const auto& [line, what] : found_)
       text += (text.empty() ? "" : "\n") + path_ + ":" + std::to_string(line) + ": " + what;
@@ -49,7 +49,7 @@ class Faults {
 
  private:
   std::string path_;
-  std::vector<std::pair<toml::source_index, std::string>> found_;
+  std::multimap<toml::source_index, std::string> found_;  // by line
 };
 
 /// Reads the keys of one table. A key that nobody asked for is a fault when the reader is done with.
@@ -264,6 +264,15 @@ void read_code(TableReader& reader, const std::string& path, EvaluatorEntry& ent
   entry.code = std::move(*source);
 }
 
+void read_isolation(TableReader& reader, EvaluatorEntry& entry) {
+  static const Names kIsolations = {"item", "run"};
+  const std::string isolation = reader.text("isolation");
+  if (isolation.empty() || !is_one_of(reader, "isolation", isolation, kIsolations)) return;
+  if (isolation == "run" && entry.language != "node")
+    return reader.fault("isolation", "only the language node can serve many items with one process");
+  entry.isolation = isolation;
+}
+
 EvaluatorEntry read_evaluator(const toml::table& table, size_t number, const std::string& path,
                               Faults& faults) {
   static const Names kTypes = {"code", "judge"};
@@ -280,11 +289,12 @@ EvaluatorEntry read_evaluator(const toml::table& table, size_t number, const std
     is_one_of(reader, "type", type, kTypes);
   }
   if (type == "judge") {
-    reader.find("language"), reader.find("file"), reader.find("code");
+    for (const char* known : {"language", "isolation", "file", "code"}) reader.find(known);
   } else {
     entry.language = reader.required_text("language", "one of " + joined(kLanguages));
     if (!entry.language.empty()) is_one_of(reader, "language", entry.language, kLanguages);
     read_code(reader, path, entry);
+    read_isolation(reader, entry);
   }
   entry.pass_threshold = reader.number("pass_threshold");
   entry.params = reader.json("params");
@@ -392,6 +402,19 @@ Result<EvaluationFile> load_evaluation_file(const std::string& path) {
   read_top(table, file, faults);
   if (!faults.empty()) return faults.error();
   return file;
+}
+
+Json evaluator_json(const EvaluatorEntry& entry, const std::string& container) {
+  Json json{{"name", entry.name},
+            {"description", entry.description},
+            {"container", container},
+            {"language", entry.language},
+            {"isolation", entry.isolation},
+            {"code", entry.code},
+            {"params", *parse_json(entry.params)},
+            {"limits", *parse_json(entry.limits)}};
+  json["pass_threshold"] = entry.pass_threshold ? Json(*entry.pass_threshold) : Json();
+  return json;
 }
 
 }  // namespace assay::cli

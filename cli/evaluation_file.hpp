@@ -9,6 +9,7 @@
 
 #include "cli/gate.hpp"
 #include "core/error.hpp"
+#include "core/json.hpp"
 
 namespace assay::cli {
 
@@ -28,13 +29,17 @@ struct DataSide {
 struct EvaluatorEntry {
   std::string name;
   std::string description;
-  std::string language;  ///< lua, python, node, shell, plugin
-  std::string code;      ///< source, from `code` or read from `file`
-  std::string file;      ///< path the code came from; empty when it stood in the evaluation file
+  std::string language;            ///< lua, python, node, shell, command, plugin
+  std::string isolation = "item";  ///< or "run"
+  std::string code;                ///< source, from `code` or read from `file`
+  std::string file;                ///< path the code came from; empty when it stood in the evaluation file
   std::optional<double> pass_threshold;
   std::string params = "{}";  ///< JSON object
   std::string limits = "{}";  ///< JSON object: wall_ms, cpu_ms, memory_bytes, result_bytes, log_bytes
 };
+
+/// The evaluator as the API takes it.
+Json evaluator_json(const EvaluatorEntry& entry, const std::string& container);
 
 struct EvaluationFile {
   std::string path;

@@ -31,11 +31,12 @@ struct TestOptions {
 
 std::string extensions() {
   std::string list;
-  for (const auto& language : sandbox::languages()) {
-    if (language.extension.empty()) continue;
-    if (!list.empty()) list += ", ";
-    list += language.extension;
-  }
+  for (const auto& language : sandbox::languages())
+    for (const auto extension : language.extensions) {
+      if (extension.empty()) continue;
+      if (!list.empty()) list += ", ";
+      list += extension;
+    }
   return list;
 }
 

@@ -139,12 +139,11 @@ Task<Result<>> check_evaluators(const EvaluationFile& file, std::optional<sandbo
   if (!pool) co_return std::unexpected(std::move(pool.error()).with("the sandbox did not start"));
   Result<> result;
   for (const auto& entry : file.evaluators) {
-    auto program = std::make_shared<sandbox::Program>();
-    program->name = entry.name;
-    program->language = entry.language;
-    program->source = entry.code;
-    program->params = entry.params;
-    result = co_await (*pool)->prepare(std::move(program));
+    auto program = daemon::program_from(evaluator_json(entry, file.container));
+    if (program)
+      result = co_await (*pool)->prepare(std::move(*program));
+    else
+      result = std::unexpected(std::move(program).error());
     if (result) continue;
     result = std::unexpected(std::move(result.error()).with("evaluator " + entry.name));
     break;

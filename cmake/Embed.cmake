@@ -1,13 +1,11 @@
-# Writes OUT, a header with NAMESPACE::NAME, the text of the file IN.
-file(READ ${IN} text)
-file(WRITE ${OUT}.new "// Generated from ${IN}.
-#pragma once
-
-#include <string_view>
-
-namespace ${NAMESPACE} {
-inline constexpr std::string_view ${NAME} = R\"~~~(${text})~~~\";
-}
-")
-file(COPY_FILE ${OUT}.new ${OUT} ONLY_IF_DIFFERENT)
-file(REMOVE ${OUT}.new)
+# assay_embed(FILE NAME): a header beside FILE's place in the build tree, with assay::sandbox::process::NAME, the text
+# of FILE. Appends it to the variable `embedded`.
+function(assay_embed file name)
+  cmake_path(REPLACE_EXTENSION file LAST_ONLY hpp OUTPUT_VARIABLE header)
+  set(in ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+  set(out ${CMAKE_BINARY_DIR}/generated/sandbox/${header})
+  add_custom_command(OUTPUT ${out}
+    COMMAND ${CMAKE_COMMAND} -DIN=${in} -DOUT=${out} -DNAME=${name} -P ${CMAKE_SOURCE_DIR}/cmake/WriteHeader.cmake
+    DEPENDS ${in} ${CMAKE_SOURCE_DIR}/cmake/WriteHeader.cmake)
+  set(embedded ${embedded} ${out} PARENT_SCOPE)
+endfunction()

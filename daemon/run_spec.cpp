@@ -37,18 +37,7 @@ Result<RunEvaluator> evaluator_from(const Json& json) {
   evaluator.name = json.at("name").get<std::string>();
   if (json.at("type") != "code")
     return fail(ErrorKind::config, "evaluator " + evaluator.name + ": this worker runs code evaluators only");
-  auto program = std::make_shared<sandbox::Program>();
-  program->name = evaluator.name;
-  program->language = json.at("language").get<std::string>();
-  program->source = json.at("code").get<std::string>();
-  if (json.contains("params")) program->params = dump_json(json["params"]);
-  const auto* const language = sandbox::language_named(program->language);
-  if (language == nullptr)
-    return fail(ErrorKind::config,
-                "evaluator " + evaluator.name + ": this worker has no runtime for " + program->language);
-  program->limits.memory_bytes = language->memory_bytes;
-  if (json.contains("limits")) program->limits = limits_from(json["limits"], program->limits);
-  evaluator.program = std::move(program);
+  ASSAY_TRY(evaluator.program, program_from(json));
   if (json.contains("pass_threshold") && json["pass_threshold"].is_number())
     evaluator.pass_threshold = json["pass_threshold"].get<double>();
   return evaluator;
@@ -78,6 +67,22 @@ bool covers(const std::optional<std::vector<int64_t>>& rows, const Lease& lease)
 
 std::string Side::rows_path() const {
   return type == Type::dataset ? "/v1/datasets/" + id + "/rows" : "/v1/containers/" + id + "/logs";
+}
+
+Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluator) {
+  auto program = std::make_shared<sandbox::Program>();
+  program->name = evaluator.at("name").get<std::string>();
+  program->language = evaluator.at("language").get<std::string>();
+  program->source = evaluator.at("code").get<std::string>();
+  if (evaluator.contains("params")) program->params = dump_json(evaluator["params"]);
+  program->isolation = evaluator.value("isolation", program->isolation);
+  const auto* const language = sandbox::language_named(program->language);
+  if (language == nullptr)
+    return fail(ErrorKind::config,
+                "evaluator " + program->name + ": this worker has no runtime for " + program->language);
+  program->limits.memory_bytes = language->memory_bytes;
+  if (evaluator.contains("limits")) program->limits = limits_from(evaluator["limits"], program->limits);
+  return program;
 }
 
 Result<RunSpec> run_spec_from(std::string_view text) {

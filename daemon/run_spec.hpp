@@ -14,6 +14,10 @@
 
 namespace assay::daemon {
 
+/// An evaluator's code and limits, from the definition that the API keeps; `config` for what this build
+/// cannot run.
+Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluator);
+
 struct RunEvaluator {
   std::string name;
   std::shared_ptr<const sandbox::Program> program;

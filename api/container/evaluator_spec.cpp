@@ -54,6 +54,9 @@ Answer<EvaluatorSpec> evaluator_spec_from(const Json& json) {
   const auto language =
       fields.word("language", {"lua", "python", "node", "shell", "command", "plugin"}, "python");
   spec["language"] = language;
+  spec["isolation"] = fields.word("isolation", {"item", "run"}, "item");
+  if (language != "node" && spec["isolation"] == "run")
+    fields.fault("isolation", "run is for the language node");
   const auto mode = fields.word("mode", {"pointwise", "pairwise"}, "pointwise");
   spec["mode"] = mode;
   spec["api"] = fields.word("api", {"chat.completions", "messages", "responses"}, "chat.completions");
@@ -75,9 +78,9 @@ Answer<EvaluatorSpec> evaluator_spec_from(const Json& json) {
   spec["metadata"] = metadata != nullptr ? *metadata : Json::object();
   ASSAY_OK(fields.done());
   if (mode == "pairwise") return not_implemented("mode", "this build does not evaluate pairwise yet");
-  if (language == "node" || language == "plugin")
-    return not_implemented(
-        "language", "this build does not run " + language + " yet; lua, python, shell and command work");
+  if (language == "plugin")
+    return not_implemented("language",
+                           "this build has no plugins yet; lua, python, node, shell and command work");
   if (!requirements.empty())
     return not_implemented("requirements", "this build does not install packages yet");
   result.text = dump_json(spec);

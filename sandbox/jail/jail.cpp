@@ -15,6 +15,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -64,7 +65,7 @@ std::array<Rlimit, 13> rlimits_for(const JailLimits& limits, bool has_group) {
       at_most(RLIMIT_AS, limits.address_space_bytes == 0 ? RLIM_INFINITY : limits.address_space_bytes),
       at_most(RLIMIT_CPU, limits.cpu_seconds),
       at_most(RLIMIT_STACK, 8U << 20),
-      at_most(RLIMIT_NPROC, limits.processes + (has_group ? 1 : 0)),  // the group counts its refusals
+      at_most(RLIMIT_NPROC, limits.processes * (has_group ? 2 : 1)),  // the group counts its refusals
       at_most(RLIMIT_NOFILE, limits.descriptors),
       at_most(RLIMIT_CORE, 0),
       at_most(RLIMIT_FSIZE, limits.file_bytes),
@@ -198,6 +199,7 @@ JailResult make_jail(const JailSpec& spec) {
     run_child(plan);
   }
   if (pid < 0) return failed(Step::clone, errno);
+  result.jail.pid = pid;
   result.jail.pidfd = UniqueFd(pidfd);
   fds = {};
   errors->write.reset();
@@ -244,6 +246,22 @@ Ending reap(int pidfd) {
           .status = info.si_status,
           .cpu_us = us(usage.ru_utime) + us(usage.ru_stime),
           .peak_rss_bytes = static_cast<uint64_t>(usage.ru_maxrss) * 1024};
+}
+
+void end_orphans(std::span<const pid_t> known) {
+  constexpr int kRounds = 1'000;  // each sees what the kill of the last one has left to us
+  for (int round = 0; round < kRounds; round++) {
+    std::ifstream children("/proc/self/task/" + std::to_string(getpid()) + "/children");
+    bool any = false;
+    for (pid_t pid; children >> pid;) {
+      if (std::ranges::find(known, pid) != known.end()) continue;
+      any = true;
+      kill(pid, SIGKILL);
+      while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+      }
+    }
+    if (!any) return;
+  }
 }
 
 void kill_child(int pidfd) {

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <span>
 
 #include "core/fd.hpp"
 #include "sandbox/jail/cgroup.hpp"
@@ -26,6 +27,7 @@ struct JailSpec {
 };
 
 struct Jail {
+  pid_t pid = 0;
   UniqueFd pidfd;
   UniqueFd protocol;  ///< our end
 };
@@ -51,5 +53,8 @@ struct Ending {
 /// Waits for the end of the child and reaps it.
 Ending reap(int pidfd);
 void kill_child(int pidfd);
+/// Kills and reaps every child of this process, a subreaper, that is not one of `known`, and what they leave
+/// in turn: without a process namespace that is what a jail's end may leave behind.
+void end_orphans(std::span<const pid_t> known);
 
 }  // namespace assay::sandbox

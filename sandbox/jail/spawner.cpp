@@ -53,6 +53,8 @@ class Spawner {
     uint64_t id;
     uint32_t slot;
     uint64_t group;  ///< 0: none
+    Mode mode;
+    pid_t pid;
     UniqueFd pidfd;
   };
 
@@ -122,7 +124,8 @@ class Spawner {
     reply.kind = SpawnReply::Kind::made;
     const int fds[] = {made.jail.pidfd.get(), made.jail.protocol.get()};
     slots_[slot] = true;
-    children_.push_back({request.id, slot, group->id, std::move(made.jail.pidfd)});
+    children_.push_back(
+        {request.id, slot, group->id, request.mode, made.jail.pid, std::move(made.jail.pidfd)});
     return send_packet(kSpawnerFd, &reply, sizeof reply, fds, 2) == 0;
   }
 
@@ -130,6 +133,11 @@ class Spawner {
     const Child child = std::move(children_[index]);
     children_.erase(children_.begin() + static_cast<std::ptrdiff_t>(index));
     const Ending ending = reap(child.pidfd.get());
+    if (child.mode == Mode::nons) {
+      std::vector<pid_t> known;
+      for (const Child& other : children_) known.push_back(other.pid);
+      end_orphans(known);
+    }
     slots_[child.slot] = false;
     if (child.group != 0) cgroups_->remove(child.group);
     SpawnReply reply{.kind = SpawnReply::Kind::exited, .id = child.id};
@@ -158,6 +166,7 @@ class Spawner {
 int main() {
   using namespace assay::sandbox;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
   if (syscall(SYS_close_range, kSpawnerFd + 1, ~0U, 0) != 0) return 1;
   assay::UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null || fcntl(kSpawnerFd, F_SETFD, FD_CLOEXEC) != 0) return 1;

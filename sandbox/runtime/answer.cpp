@@ -175,6 +175,8 @@ void append_initialize_request(std::string& out, int64_t id, const Program& prog
   append_json_quote(out, program.language);
   out += R"(,"source":)";
   append_json_quote(out, program.source);
+  out += R"(,"isolation":)";
+  append_json_quote(out, program.isolation);
   out += R"(,"params":)";
   out += program.params;
   const auto limit = [&](const char* key, auto value) { out += key + std::to_string(value); };

@@ -7,20 +7,41 @@ namespace assay::sandbox {
 namespace {
 
 constexpr uint64_t kMiB = 1 << 20;
-constexpr uint64_t kCpuSeconds = 3600;  // of a host's whole life; the pool replaces it long before
-
-// In a jail beside what an evaluator may use: the host; an interpreter whose pages an item's process copies.
 constexpr uint64_t kHostMemory = 4 * kMiB;
-constexpr uint64_t kInterpreterMemory = 64 * kMiB;
+constexpr uint64_t kCpuSeconds = 3600;  // of a host's whole life; the pool replaces it long before
 
 // Beyond the memory limit: the copy of the fresh state, buffers for the largest item, the program itself.
 constexpr uint64_t kLuaHostMemory = 192 * kMiB;
 
 constexpr std::array kLanguages = {
-    Language{"lua", ".lua", "assay-lua-host", Profile::sealed, false, 64 * kMiB},
-    Language{"python", ".py", "assay-process-host", Profile::system, false, 256 * kMiB},
-    Language{"shell", ".sh", "assay-process-host", Profile::system, true, 256 * kMiB},
-    Language{"command", "", "assay-process-host", Profile::system, true, 256 * kMiB},
+    Language{.name = "lua",
+             .extensions = {".lua"},
+             .host = "assay-lua-host",
+             .profile = Profile::sealed,
+             .memory_bytes = 64 * kMiB,
+             .overhead_bytes = kLuaHostMemory,
+             .processes = 1},
+    Language{.name = "python",
+             .extensions = {".py"},
+             .memory_bytes = 256 * kMiB,
+             .overhead_bytes = 64 * kMiB,  // the interpreter, whose pages an item's process copies
+             .processes = 18},
+    Language{.name = "node",
+             .extensions = {".mjs", ".js"},
+             .memory_bytes = 256 * kMiB,
+             .overhead_bytes = 192 * kMiB,  // Node itself, and the process that is ready for the next item
+             .processes = 64},              // each has a dozen threads
+    Language{.name = "shell",
+             .extensions = {".sh"},
+             .jail_per_item = true,
+             .memory_bytes = 256 * kMiB,
+             .overhead_bytes = kHostMemory,
+             .processes = 17},
+    Language{.name = "command",
+             .jail_per_item = true,
+             .memory_bytes = 256 * kMiB,
+             .overhead_bytes = kHostMemory,
+             .processes = 17},
 };
 
 const Language* find(auto matches) {
@@ -35,8 +56,10 @@ const Language* language_named(std::string_view name) {
 }
 
 const Language* language_of_extension(std::string_view extension) {
-  return find(
-      [&](const Language& language) { return !extension.empty() && language.extension == extension; });
+  return find([&](const Language& language) {
+    return !extension.empty() &&
+           std::ranges::find(language.extensions, extension) != language.extensions.end();
+  });
 }
 
 std::span<const Language> languages() {
@@ -46,13 +69,13 @@ std::span<const Language> languages() {
 JailLimits jail_limits(const Language& language, uint64_t memory_bytes) {
   if (language.profile == Profile::sealed)
     return {
-        .address_space_bytes = memory_bytes + kLuaHostMemory,
+        .address_space_bytes = memory_bytes + language.overhead_bytes,
         .cpu_seconds = kCpuSeconds,
-        .processes = 1,
+        .processes = language.processes,
         .descriptors = 5};  // one more than it has, for the Landlock ruleset; the host then lowers it to 0
   return {.cpu_seconds = kCpuSeconds,
-          .memory_bytes = memory_bytes + (language.jail_per_item ? kHostMemory : kInterpreterMemory),
-          .processes = 18,  // 16 for the evaluator, the host, an interpreter
+          .memory_bytes = memory_bytes + language.overhead_bytes,
+          .processes = language.processes,
           .descriptors = 128,
           .file_bytes = 16 * kMiB,
           .scratch_bytes = 16 * kMiB,

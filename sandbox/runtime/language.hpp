@@ -1,6 +1,7 @@
 // The languages that evaluators are written in, and what each needs of the sandbox.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -11,11 +12,13 @@ namespace assay::sandbox {
 
 struct Language {
   std::string_view name;
-  std::string_view extension;  ///< of source files; empty: none tells
-  const char* host;            ///< the program that runs it in a jail
-  Profile profile;
-  bool jail_per_item;     ///< its hosts serve one item and end
-  uint64_t memory_bytes;  ///< the default limit
+  std::array<std::string_view, 2> extensions;  ///< of source files; empty ones tell nothing
+  const char* host = "assay-process-host";     ///< the program that runs it in a jail
+  Profile profile = Profile::system;
+  bool jail_per_item = false;   ///< its hosts serve one item and end
+  uint64_t memory_bytes = 0;    ///< the default limit
+  uint64_t overhead_bytes = 0;  ///< in its jail beside what an evaluator may use
+  uint32_t processes = 0;       ///< and threads, in its jail: the host, and 16 or more for the evaluator
 };
 
 /// nullptr when this build does not know it.

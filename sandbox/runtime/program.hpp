@@ -21,6 +21,9 @@ struct Program {
   std::string language;  ///< one of language.hpp
   std::string source;
   std::string params = "{}";  ///< a JSON object, given to the evaluator
+  /// Of node: "item" gives each item a process, "run" lets one process serve many. The others always isolate
+  /// items.
+  std::string isolation = "item";
   Limits limits;
 
   /// Two programs with the same key share hosts.

@@ -4,6 +4,7 @@
 #include <linux/close_range.h>
 #include <linux/sched.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -58,6 +59,7 @@ bool lower_limit(__rlimit_resource_t resource, rlim_t wanted) {
   if (syscall(SYS_close_range, static_cast<unsigned>(high.size()), ~0U, CLOSE_RANGE_CLOEXEC) != 0)
     fail_child(error_copy, kDescriptorsStep, errno);
 
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail_child(error_copy, kDescriptorsStep, errno);
   if ((plan.memory_bytes != 0 && !lower_limit(RLIMIT_DATA, plan.memory_bytes)) ||
       !lower_limit(RLIMIT_CPU, plan.cpu_seconds) || !lower_limit(RLIMIT_NOFILE, kDescriptors))
     fail_child(error_copy, kLimits, errno);
@@ -73,6 +75,14 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
   for (const std::string& text : texts) list.push_back(const_cast<char*>(text.c_str()));
   list.push_back(nullptr);
   return list;
+}
+
+/// nullopt when its process is gone.
+std::optional<std::chrono::microseconds> clock_time(clockid_t clock) {
+  timespec time{};
+  if (clock_gettime(clock, &time) != 0) return std::nullopt;
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::seconds(time.tv_sec) +
+                                                               std::chrono::nanoseconds(time.tv_nsec));
 }
 
 }  // namespace
@@ -118,7 +128,11 @@ Deadlines::Deadlines(const wire::EvaluatorLimits& limits)
 
 void Deadlines::watch(pid_t pid) {
   clockid_t clock{};
-  if (clock_getcpuclockid(pid, &clock) == 0) clock_ = clock;
+  if (clock_getcpuclockid(pid, &clock) != 0) return;
+  const auto time = clock_time(clock);
+  if (!time) return;
+  clock_ = clock;
+  clock_base_ = *time;
 }
 
 int Deadlines::patience() const {
@@ -138,13 +152,13 @@ std::optional<ErrorKind> Deadlines::due() {
   return std::nullopt;
 }
 
-std::chrono::microseconds Deadlines::cpu() const {
-  if (group_ != nullptr)
-    if (const auto used = group_->cpu()) return *used;
-  timespec used{};
-  if (clock_) clock_gettime(*clock_, &used);
-  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::seconds(used.tv_sec) +
-                                                               std::chrono::nanoseconds(used.tv_nsec));
+std::chrono::microseconds Deadlines::cpu() {
+  if (const auto used = group_ != nullptr ? group_->cpu() : std::nullopt) {
+    seen_ = std::max(seen_, *used);
+  } else if (const auto time = clock_ ? clock_time(*clock_) : std::nullopt) {
+    seen_ = std::max(seen_, *time - clock_base_);
+  }
+  return seen_;
 }
 
 std::chrono::microseconds Deadlines::elapsed() const {
@@ -187,6 +201,16 @@ std::optional<Error> error_of_status(int status) {
                                                                       : "signal " + std::to_string(signal))};
     }
   }
+}
+
+void append_tail(std::string& message, std::string_view log) {
+  constexpr size_t kSize = 2U << 10;
+  if (log.size() > kSize) log.remove_prefix(log.size() - kSize);
+  while (!log.empty() && (static_cast<unsigned char>(log.front()) & 0xC0) == 0x80) log.remove_prefix(1);
+  while (log.ends_with('\n')) log.remove_suffix(1);
+  if (log.empty()) return;
+  message += ":\n";
+  message += log;
 }
 
 }  // namespace assay::sandbox::process

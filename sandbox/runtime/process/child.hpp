@@ -65,7 +65,7 @@ class Deadlines {
   using Clock = std::chrono::steady_clock;
 
   explicit Deadlines(const wire::EvaluatorLimits& limits);
-  /// The process whose clock counts, or the group.
+  /// The process whose clock counts from now on, or the group.
   void watch(pid_t pid);
   void watch(const Accounting& group) { group_ = &group; }
 
@@ -73,18 +73,23 @@ class Deadlines {
   int patience() const;
   /// timeout or cpu_limit when that has come.
   std::optional<ErrorKind> due();
-  std::chrono::microseconds cpu() const;
+  /// Used since watch(), as far as has been seen.
+  std::chrono::microseconds cpu();
   std::chrono::microseconds elapsed() const;
 
  private:
   wire::EvaluatorLimits limits_;
   Clock::time_point began_, next_look_;
   std::optional<clockid_t> clock_;
+  std::chrono::microseconds clock_base_{0}, seen_{0};
   const Accounting* group_ = nullptr;
 };
 
 /// "took longer than 200 ms" and the like.
 Error limit_error(ErrorKind kind, const wire::EvaluatorLimits& limits);
+
+/// Appends the last of a log to a message, where there is any: a process seldom says more before it ends.
+void append_tail(std::string& message, std::string_view log);
 
 /// How a process ended, as an error when that was not by exit code 0; `status` is as wait(2) gives it.
 std::optional<Error> error_of_status(int status);

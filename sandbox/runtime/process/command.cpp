@@ -17,7 +17,6 @@ namespace {
 
 constexpr const char* kScript = "/tmp/evaluator";
 constexpr size_t kParamsLimit = 64U << 10;
-constexpr size_t kMessageTail = 2U << 10;  // of the log, in the message about an exit code
 
 bool make_output_pipe(UniqueFd& ours, UniqueFd& theirs, bool we_read) {
   int ends[2];
@@ -25,13 +24,6 @@ bool make_output_pipe(UniqueFd& ours, UniqueFd& theirs, bool we_read) {
   ours = UniqueFd(ends[we_read ? 0 : 1]);
   theirs = UniqueFd(ends[we_read ? 1 : 0]);
   return fcntl(ours.get(), F_SETFL, O_NONBLOCK) == 0;
-}
-
-std::string_view tail(std::string_view text, size_t size) {
-  if (text.size() <= size) return text;
-  text.remove_prefix(text.size() - size);
-  while (!text.empty() && (static_cast<unsigned char>(text.front()) & 0xC0) == 0x80) text.remove_prefix(1);
-  return text;
 }
 
 class Command : public Runtime {
@@ -166,9 +158,7 @@ class Command : public Runtime {
     // By processes that it did not wait for.
     if (answer.cpu >= source_.limits.cpu) return limit_error(ErrorKind::cpu_limit, source_.limits);
     auto error = error_of_status(status);
-    const std::string log = log_.text();
-    if (error && error->kind == ErrorKind::evaluator_error && !log.empty())
-      error->message += ":\n" + std::string(tail(log, kMessageTail));
+    if (error && error->kind == ErrorKind::evaluator_error) append_tail(error->message, log_.text());
     return error;
   }
 
@@ -234,7 +224,8 @@ std::vector<std::string> interpreter_of(std::string_view source) {
 
 }  // namespace
 
-Result<std::unique_ptr<Runtime>> start_command(wire::EvaluatorSource source, Surroundings surroundings) {
+Result<std::unique_ptr<Runtime>> start_command(wire::EvaluatorSource source,
+                                               const Surroundings& surroundings) {
   if (!surroundings.has_namespaces)
     return fail(ErrorKind::config,
                 source.language +

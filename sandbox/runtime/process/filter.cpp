@@ -282,6 +282,8 @@ const Calls kFcntls = {0 /* F_DUPFD */,
                        1032 /* F_GETPIPE_SZ */};
 const Calls kPrctls = {PR_SET_NAME,     PR_GET_NAME,      PR_CAPBSET_READ, PR_GET_DUMPABLE,
                        PR_SET_DUMPABLE, PR_SET_PDEATHSIG, PR_SET_VMA,      PR_GET_NO_NEW_PRIVS};
+const Calls kItemPrctls = {PR_SET_NAME,     PR_GET_NAME, PR_CAPBSET_READ,
+                           PR_GET_DUMPABLE, PR_SET_VMA,  PR_GET_NO_NEW_PRIVS};
 const Calls kArchPrctls = {0x1002 /* ARCH_SET_FS */, 0x1003 /* ARCH_GET_FS */};
 
 class Writer {
@@ -391,6 +393,7 @@ void write_item(Writer& writer) {
 #if defined(__x86_64__)
   writer.give({SYS_alarm}, refuse(EPERM));
 #endif
+  writer.allow_values(SYS_prctl, 0, kItemPrctls, refuse(EPERM));
   writer.allow_values(SYS_tgkill, 0, {static_cast<uint32_t>(getpid())}, refuse(EPERM));
   writer.allow_bits(SYS_clone, 0, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND, refuse(EPERM));
   writer.end(SECCOMP_RET_ALLOW);

@@ -32,7 +32,7 @@ using namespace wire;
 constexpr int kProtocolFd = 3;
 constexpr size_t kReadSize = 256U << 10;
 
-constexpr const char* kForkLibrary = "/assay/libassay-fork.so";  // sandbox/jail/root.cpp
+constexpr const char* kLockLibrary = "/assay/libassay-lock.so";  // sandbox/jail/root.cpp
 constexpr std::array kEverything = {"/"};
 constexpr std::array kScratch = {"/tmp"};
 // Without a root of our own this is what evaluators may see of the machine.
@@ -89,8 +89,10 @@ class Host {
   bool initialize(const Request& request) {
     auto source = parse_initialize(request.params);
     if (!source) return false;
-    auto started = source->language == "python" ? start_python(std::move(*source), surroundings_)
-                                                : start_command(std::move(*source), surroundings_);
+    const auto start = source->language == "python" ? start_python
+                       : source->language == "node" ? start_node
+                                                    : start_command;
+    auto started = start(std::move(*source), surroundings_);
     if (!started) {
       append_error(out_, request.id, started.error());
       return true;
@@ -135,10 +137,10 @@ int prepare(std::string_view mode, Surroundings& surroundings) {
   // Not to be looked into by what it starts, which has the same user.
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NAME, "assay-host") != 0) return errno;
   surroundings.has_namespaces = mode != to_string(Mode::nons);
-  surroundings.fork_library = kForkLibrary;
-  if (!surroundings.has_namespaces) surroundings.fork_library = own_folder() + "/libassay-fork.so";
+  surroundings.lock_library = kLockLibrary;
+  if (!surroundings.has_namespaces) surroundings.lock_library = own_folder() + "/libassay-lock.so";
   std::vector<const char*> readable(kReadable.begin(), kReadable.end());
-  readable.push_back(surroundings.fork_library.c_str());
+  readable.push_back(surroundings.lock_library.c_str());
   LandlockRules rules{.readable = readable, .devices = kDevices, .writable = {}};
   if (surroundings.has_namespaces)
     rules = {.readable = kEverything, .devices = kDevices, .writable = kScratch};

@@ -31,11 +31,13 @@ struct Surroundings {
   Signals signals = Signals::refused;
   Accounting accounting;
   int ruleset = -1;          ///< Landlock's; -1 where the kernel has none
-  std::string fork_library;  ///< the path of fork.cpp's library, for LD_PRELOAD
+  std::string lock_library;  ///< the path of lock.cpp, for LD_PRELOAD
 };
 
 /// `config` when the source cannot be used.
-Result<std::unique_ptr<Runtime>> start_command(wire::EvaluatorSource source, Surroundings surroundings);
-Result<std::unique_ptr<Runtime>> start_python(wire::EvaluatorSource source, Surroundings surroundings);
+Result<std::unique_ptr<Runtime>> start_command(wire::EvaluatorSource source,
+                                               const Surroundings& surroundings);
+Result<std::unique_ptr<Runtime>> start_python(wire::EvaluatorSource source, const Surroundings& surroundings);
+Result<std::unique_ptr<Runtime>> start_node(wire::EvaluatorSource source, const Surroundings& surroundings);
 
 }  // namespace assay::sandbox::process

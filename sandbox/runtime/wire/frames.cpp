@@ -193,6 +193,7 @@ std::optional<EvaluatorSource> parse_initialize(std::string_view params) {
     if (key == "evaluator") return read_text(reader, source.name);
     if (key == "language") return read_text(reader, source.language);
     if (key == "source") return read_text(reader, source.source);
+    if (key == "isolation") return read_text(reader, source.isolation);
     if (key == "limits") return read_limits(reader, source.limits);
     const auto value = reader.skip();
     if (key == "params" && value) source.params = *value;

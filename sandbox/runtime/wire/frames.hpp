@@ -27,7 +27,8 @@ struct EvaluatorSource {
   std::string language;
   std::string name;  ///< the chunk name in messages
   std::string source;
-  std::string params = "{}";  ///< a JSON object
+  std::string params = "{}";       ///< a JSON object
+  std::string isolation = "item";  ///< or "run": node's processes may serve many items
   EvaluatorLimits limits;
 };
 

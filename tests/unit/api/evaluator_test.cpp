@@ -53,6 +53,8 @@ TEST_CASE("Evaluators: what is refused", "[api][evaluator]") {
       {R"({"limits":{"walls":1}})", 422, "limits.walls"},
       {R"({"params":[]})", 422, "params"},
       {R"({"requirements":["numpy"]})", 422, "requirements"},
+      {R"({"isolation":"run"})", 422, "isolation"},
+      {R"({"language":"node","isolation":"shard"})", 422, "isolation"},
       {R"({"prompt":"p"})", 422, "prompt"},
       {R"({"container":"nobody"})", 404, "container"},
       {R"({"colour":"red"})", 422, "colour"},

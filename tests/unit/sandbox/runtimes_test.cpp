@@ -2,6 +2,8 @@
 // and the words an author gets to read when they return it wrongly. What attackers try is in tests/attack.
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 
 #include "tests/unit/sandbox/pool_fixture.hpp"
 
@@ -87,6 +89,35 @@ TEST_CASE("python: thousands of items, each with its own score, by several inter
   }
 }
 
+TEST_CASE("node: items, results, log and what was used", "[sandbox][node]") {
+  const Mode mode = GENERATE(Mode::full, Mode::userns, Mode::nons);
+  PoolFixture pool({.hosts = 1, .mode = mode});
+  if (!can_run(pool)) return;
+  const char* const source = R"js(
+import { createHash } from "node:crypto";
+let count = 0;
+export async function run_evaluation(item) {
+  count += 1;
+  console.log("said", JSON.stringify(item.sample.text));
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  return { score: count / 2, passed: item.ground_truth.text === "c", reason: params.why,
+           metrics: { random: Math.random(), index: item.index, hash: createHash("md5").digest().length } };
+})js";
+  const auto program = evaluator("node", source, {}, R"({"why":"because é"})");
+  const Outcome first = pool.evaluate(program, kItem);
+  CAPTURE(first.error.message, first.log);
+  REQUIRE(first.verdict == Verdict::scored);
+  CHECK((first.score == 0.5 && first.passed == true && first.reason == "because é"));
+  CHECK(first.log == "said \"a\\\"b é\"\n");
+  CHECK((first.usage.cpu > 0us && first.usage.memory_bytes > 1'000'000));
+  const Outcome second = pool.evaluate(program, kItem);
+  CHECK((second.score == 0.5 && second.metrics == first.metrics));
+  // One process for the whole run, when the evaluator says that it may.
+  auto shared = std::make_shared<Program>(*program);
+  shared->isolation = "run";
+  for (int i = 1; i <= 3; i++) CHECK(pool.evaluate(shared, kItem).score == i / 2.0);
+}
+
 TEST_CASE("shell and command: the item on standard input, the result on standard output",
           "[sandbox][command]") {
   const Mode mode = GENERATE(Mode::full, Mode::userns);
@@ -148,6 +179,13 @@ TEST_CASE("an evaluator that cannot be loaded is a fault of its configuration", 
       {"python", "x = bytearray(1 << 30)\n", ErrorKind::config, "MemoryError"},
       {"python", "import os\nos.abort()\n", ErrorKind::config, "SIGABRT"},
       {"python", "import os\nos.write(4, b'12345678')\nos._exit(0)", ErrorKind::config, "loading"},
+      {"node", "export function run_evaluation(item) {\n  return 1 +\n}", ErrorKind::config, "test.mjs:3"},
+      {"node", "export const x = 1;", ErrorKind::config, "exports no function run_evaluation"},
+      {"node", "import x from 'no-such-package';", ErrorKind::config, "no-such-package"},
+      {"node", "\nthrow new Error('at the top');", ErrorKind::config, "test.mjs:2"},
+      {"node", "process.exit(3);", ErrorKind::config, "loading the evaluator"},
+      {"node", "await new Promise(() => {});", ErrorKind::config, "loading the evaluator"},
+      {"node", "for (;;);", ErrorKind::config, "processor time"},
       {"shell", "#!/usr/bin/no-such\necho 1\n", ErrorKind::config, "no interpreter /usr/bin/no-such"},
       {"command", "echo 1", ErrorKind::config, "JSON array of strings"},
       {"command", "[]", ErrorKind::config, "JSON array of strings"},
@@ -211,6 +249,36 @@ TEST_CASE("a result that is none ends the item with words that help, and the run
     CHECK_THAT(outcome.error.message, Catch::Contains(message));
     CHECK_THAT(outcome.error.message, !Catch::Contains("<string>"));
   }
+  const std::vector<std::tuple<std::string, ErrorKind, std::string>> javascript = {
+      {"return NaN", ErrorKind::bad_result, "not finite"},
+      {"return '1'", ErrorKind::bad_result, "the string \"1\""},
+      {"", ErrorKind::bad_result, "returned undefined"},
+      {"return []", ErrorKind::bad_result, "an array"},
+      {"return 10n", ErrorKind::bad_result, "a bigint"},
+      {"return {}", ErrorKind::bad_result, "no score"},
+      {"return {score: 1, passed: 'yes'}", ErrorKind::bad_result, "passed is"},
+      {"return {score: 1, metrics: {a: 'b'}}", ErrorKind::bad_result, "metrics.a"},
+      {"return {score: 1, reason: 'x'.repeat(10 << 20)}", ErrorKind::output_limit, "larger than"},
+      {"throw new TypeError('told to')", ErrorKind::evaluator_error, "test.mjs:2:"},
+      {"throw 7", ErrorKind::evaluator_error, "threw 7"},
+      {"return run_evaluation(item)", ErrorKind::evaluator_error, "Maximum call stack"},
+      {"return new Promise(() => {})", ErrorKind::evaluator_error, "settle"},
+      {"Promise.reject(new Error('unhandled')); await new Promise((r) => setTimeout(r, 50)); return 1",
+       ErrorKind::evaluator_error, "unhandled"},
+      {"process.exit(0)", ErrorKind::evaluator_error, "process.exit(0)"},
+      {"process.abort()", ErrorKind::crashed, "SIGABRT"},
+      {"const a = []; for (;;) a.push(new Array(1000).fill(0.5))", ErrorKind::memory_limit, "memory"},
+  };
+  for (const auto& [body, kind, message] : javascript) {
+    CAPTURE(body);
+    const auto program = evaluator("node", "export async function run_evaluation(item) {\n  " + body + "\n}");
+    const Outcome outcome = pool.evaluate(program, kItem);
+    CAPTURE(outcome.error.message);
+    REQUIRE(outcome.verdict == Verdict::errored);
+    CHECK(to_string(outcome.error.kind) == to_string(kind));
+    CHECK_THAT(outcome.error.message, Catch::Contains(message));
+    CHECK_THAT(outcome.error.message, !Catch::Contains("[eval") && !Catch::Contains("node:internal"));
+  }
   const std::vector<std::tuple<std::string, ErrorKind, std::string>> scripts = {
       {"echo nan", ErrorKind::bad_result, "nan"},
       {"echo", ErrorKind::bad_result, "is no JSON"},
@@ -255,6 +323,37 @@ TEST_CASE("limits: deadlines are kept, with the log so far", "[sandbox][runtimes
   check(evaluator("shell", "echo before >&2; while :; do :; done", busy), ErrorKind::cpu_limit);
   // What it left running is ended with it and does not hold up the answer.
   CHECK(pool.evaluate(evaluator("shell", "sleep 60 & echo 1", brief), kItem).score == 1);
+}
+
+TEST_CASE("nons: what a jail leaves behind is ended with it", "[sandbox][runtimes]") {
+  PoolFixture pool({.mode = Mode::nons});
+  if (!can_run(pool)) return;
+  const auto lingering = [] {
+    size_t count = 0;
+    std::error_code gone;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", gone)) {
+      std::ifstream comm(entry.path() / "comm");
+      std::string name;
+      count += std::getline(comm, name) && name == "assay-lingers" ? 1 : 0;
+    }
+    return count;
+  };
+  // Processes of the top level, which may fork, that have undone the signal at their parent's end.
+  const auto program = evaluator("python", R"py(
+import ctypes, os, time
+libc = ctypes.CDLL(None)
+if libc.syscall(57) == 0:
+    libc.prctl(1, 0)
+    libc.prctl(15, b"assay-lingers")
+    libc.syscall(57)
+    time.sleep(600)
+time.sleep(0.2)
+def run_evaluation(item): return 1
+)py");
+  REQUIRE(pool.evaluate(program, kItem).score == 1);
+  CHECK(lingering() == 2);
+  pool.close();
+  CHECK(lingering() == 0);
 }
 
 TEST_CASE("control groups: all processes of an evaluator count together", "[sandbox][runtimes]") {

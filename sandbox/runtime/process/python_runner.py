@@ -185,7 +185,7 @@ def main():
     sys.path[:] = [entry for entry in sys.path if entry]
     sys.stdout.reconfigure(errors="replace", line_buffering=True)
     sys.stderr.reconfigure(errors="replace", line_buffering=True)
-    if os.environ.pop("ASSAY_FORK", "") != "locked":
+    if os.environ.pop("ASSAY_LOCK", "") != "locked":
         os._exit(1)
     os.environ.pop("LD_PRELOAD")
     request = json.loads(read_frame())
@@ -193,9 +193,11 @@ def main():
         run = load(request)
     except BaseException as error:
         message = str(error) if isinstance(error, BadResult) else explained(error)[-16000:]
-        write_result({"error": {"kind": "config", "message": clean(message)}})
-        write_all(CONTROL, RECORD.pack(REFUSED, 0, 0, 0))
-        os._exit(0)
+        try:
+            write_result({"error": {"kind": "config", "message": clean(message)}})
+            write_all(CONTROL, RECORD.pack(REFUSED, 0, 0, 0))
+        finally:
+            os._exit(0)  # whatever the evaluator has done to our descriptors
     sys.stdout.flush()
     sys.stderr.flush()
     warm_up()

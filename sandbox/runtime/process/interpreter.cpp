@@ -1,0 +1,255 @@
+#include "sandbox/runtime/process/interpreter.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <csignal>
+#include <cstring>
+
+#include "sandbox/runtime/process/result.hpp"
+#include "sandbox/runtime/wire/json_reader.hpp"
+
+namespace assay::sandbox::process {
+namespace {
+
+constexpr size_t kHeader = 4;
+constexpr int kDeathMs = 100;               // from a kill to the interpreter's word of it
+constexpr size_t kResultSlack = 64U << 10;  // beyond the result: JSON's escapes, the message of an error
+
+struct Channel {
+  UniqueFd ours, theirs;
+};
+
+std::optional<Channel> make_channel() {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return std::nullopt;
+  Channel channel{UniqueFd(ends[0]), UniqueFd(ends[1])};
+  if (fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) return std::nullopt;
+  return channel;
+}
+
+/// Of text only: Node takes a pipe for a stream that it may write to at once, and a socket not.
+std::optional<Channel> make_log() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return std::nullopt;
+  Channel channel{UniqueFd(ends[0]), UniqueFd(ends[1])};
+  if (fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) return std::nullopt;
+  return channel;
+}
+
+void kill_process(int pidfd) {
+  syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, nullptr, 0);
+}
+
+int reap(pid_t pid) {
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Interpreter>> Interpreter::start(const InterpreterPlan& plan,
+                                                        const wire::EvaluatorLimits& limits,
+                                                        const Surroundings& surroundings) {
+  // The loader would pass over a library that is not there.
+  if (access(surroundings.lock_library.c_str(), R_OK) != 0)
+    return fail(ErrorKind::internal, surroundings.lock_library + " is not there");
+  auto control = make_channel(), results = make_channel(), log = make_log();
+  const UniqueFd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!control || !results || !log || !null) return fail(ErrorKind::internal, "cannot make channels");
+  ChildPlan child;
+  child.argv = plan.argv;
+  child.environment = base_environment(surroundings.has_namespaces);
+  child.environment.insert(child.environment.end(), plan.environment.begin(), plan.environment.end());
+  child.environment.push_back("LD_PRELOAD=" + surroundings.lock_library);
+  child.fds = {null.get(), log->theirs.get(), log->theirs.get(), control->theirs.get(),
+               results->theirs.get()};
+  child.policy = Policy::interpreter;
+  child.signals = surroundings.signals;
+  child.memory_bytes = plan.memory_bytes;
+  child.cpu_seconds = plan.cpu_seconds;
+  child.ruleset = surroundings.ruleset;
+  ASSAY_TRY(Child process, start_child(child));
+  std::unique_ptr<Interpreter> interpreter(
+      new Interpreter(std::move(process), limits, surroundings.has_namespaces));
+  interpreter->control_ = std::move(control->ours);
+  interpreter->results_ = std::move(results->ours);
+  interpreter->log_end_ = std::move(log->ours);
+  return interpreter;
+}
+
+Interpreter::~Interpreter() {
+  if (!process_.pidfd) return;
+  kill_process(process_.pidfd.get());
+  reap(process_.pid);
+}
+
+std::string Interpreter::load_request(const wire::EvaluatorSource& source) {
+  std::string request = R"({"evaluator":)";
+  wire::append_json_string(request, source.name);
+  request += R"(,"source":)";
+  wire::append_json_string(request, source.source);
+  request += R"(,"params":)" + source.params + '}';
+  return request;
+}
+
+void Interpreter::send(std::string_view text) {
+  input_.assign(kHeader, '\0');
+  for (size_t i = 0; i < kHeader; i++) input_[i] = static_cast<char>(text.size() >> (8 * i) & 0xFF);
+  input_ += text;
+  written_ = 0;
+  result_.clear();
+  record_bytes_ = 0;
+  log_.start(limits_.log_bytes);
+  end_ = End::none;
+  killed_.reset();
+  item_ = UniqueFd();
+  last_ = {};
+  write_input();
+}
+
+void Interpreter::watch(Deadlines& deadlines) {
+  while (end_ == End::none) {
+    pollfd polled[] = {
+        {control_.get(), static_cast<short>(POLLIN | (written_ < input_.size() ? POLLOUT : 0)), 0},
+        {results_.get(), POLLIN, 0},
+        {log_end_.get(), POLLIN, 0},
+        {process_.pidfd.get(), POLLIN, 0}};
+    const int count = poll(polled, std::size(polled), killed_ ? kDeathMs : deadlines.patience());
+    if ((count < 0 && errno != EINTR) || (count == 0 && killed_) || polled[3].revents != 0) end_ = End::lost;
+    if (const auto due = deadlines.due(); due && !killed_) stop(*due);
+    if ((polled[2].revents & POLLIN) != 0) take_log();
+    if ((polled[1].revents & POLLIN) != 0) take_results();
+    if ((polled[0].revents & POLLOUT) != 0) write_input();
+    if ((polled[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0) take_record(deadlines);
+  }
+  // Whoever could write here is dead or waits for us: what there is now is all.
+  take_results();
+  take_log();
+}
+
+void Interpreter::write_input() {
+  const ssize_t count =
+      ::send(control_.get(), input_.data() + written_, input_.size() - written_, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (count > 0) written_ += static_cast<size_t>(count);
+}
+
+void Interpreter::take_log() {
+  read_some(log_end_.get(), [&](std::string_view text) { log_.append(text); });
+}
+
+void Interpreter::take_results() {
+  const size_t limit = 6 * limits_.result_bytes + kResultSlack;
+  read_some(results_.get(), [&](std::string_view text) {
+    result_.append(text.substr(0, limit + 1 - result_.size()));
+    if (result_.size() > limit && !killed_) stop(ErrorKind::output_limit);
+  });
+}
+
+void Interpreter::take_record(Deadlines& deadlines) {
+  const ssize_t count = recv(control_.get(), reinterpret_cast<char*>(&record_) + record_bytes_,
+                             sizeof record_ - record_bytes_, 0);
+  if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (count <= 0) {
+    end_ = End::lost;
+    return;
+  }
+  record_bytes_ += static_cast<size_t>(count);
+  if (record_bytes_ < sizeof record_) return;
+  record_bytes_ = 0;
+  last_ = record_;
+  switch (record_.kind) {
+    case Record::started:
+      item_ = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, record_.value, 0)));
+      deadlines.watch(record_.value);
+      if (killed_) stop(*killed_);
+      break;
+    case Record::ended:
+      end_ = End::ended;
+      break;
+    case Record::loaded:
+      end_ = End::loaded;
+      break;
+    case Record::refused:
+      end_ = End::refused;
+      break;
+    default:
+      end_ = End::lost;
+  }
+}
+
+/// Kills the item's process, or the interpreter when there is none to be seen. Without namespaces the
+/// interpreter's word for a process could be any of this machine's: then the interpreter, whose children die
+/// with it.
+void Interpreter::stop(ErrorKind reason) {
+  killed_ = reason;
+  kill_process(item_ && has_namespaces_ ? item_.get() : process_.pidfd.get());
+}
+
+void Interpreter::conclude(const Accounting& accounting, wire::Answer& answer) {
+  std::optional<Error> loss;
+  if (end_ == End::lost) loss = error_of_loss();
+  if (accounting.killed_for_memory()) {
+    answer.error = limit_error(ErrorKind::memory_limit, limits_);
+  } else if (killed_) {
+    answer.error = limit_error(*killed_, limits_);
+  } else if (loss) {
+    answer.error = std::move(loss);
+  } else if (auto error = error_of_status(end_ == End::ended ? last_.value : 0)) {
+    if (error->kind == ErrorKind::evaluator_error) {
+      error->kind = ErrorKind::crashed;
+      error->message = "the process of the item " + error->message + " without an answer";
+    }
+    answer.error = std::move(error);
+  } else {
+    read_frame(answer);
+  }
+}
+
+/// How the process itself came to its end.
+std::optional<Error> Interpreter::error_of_loss() {
+  if (!process_.pidfd) return Error{ErrorKind::crashed, "the interpreter ended"};
+  kill_process(process_.pidfd.get());
+  const int status = reap(process_.pid);
+  process_.pidfd.reset();
+  // SIGKILL is ours: the interpreter had closed its end.
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+    return Error{ErrorKind::crashed, "the interpreter broke off"};
+  auto error = error_of_status(status).value_or(Error{ErrorKind::crashed, "the interpreter ended"});
+  if (error.kind == ErrorKind::evaluator_error) error.kind = ErrorKind::crashed;
+  return error;
+}
+
+void Interpreter::read_frame(wire::Answer& answer) const {
+  size_t size = 0;
+  for (size_t i = 0; i < kHeader && i < result_.size(); i++)
+    size |= size_t{static_cast<unsigned char>(result_[i])} << (8 * i);
+  if (result_.empty()) {
+    answer.error = Error{ErrorKind::crashed, "the process of the item ended without an answer"};
+  } else if (result_.size() != kHeader + size) {
+    answer.error = Error{ErrorKind::bad_result, "the evaluator's process answered with what is no answer"};
+  } else if (size > limits_.result_bytes && end_ != End::refused) {
+    answer.error = limit_error(ErrorKind::output_limit, limits_);
+  } else {
+    read_result(std::string_view(result_).substr(kHeader), answer);
+  }
+}
+
+Error loading_error(Interpreter& interpreter, const Accounting& accounting) {
+  wire::Answer answer;
+  interpreter.conclude(accounting, answer);
+  Error error =
+      answer.error.value_or(Error{ErrorKind::config, "the evaluator answered while it was being loaded"});
+  if (error.kind != ErrorKind::internal) error.kind = ErrorKind::config;
+  if (interpreter.end() == Interpreter::End::refused) return error;
+  error.message = "loading the evaluator: " + error.message;
+  append_tail(error.message, interpreter.log());
+  return error;
+}
+
+}  // namespace assay::sandbox::process
