@@ -82,6 +82,19 @@ class TableReader {
     wrong(*node, key, "a string");
     return {};
   }
+  std::vector<std::string> texts(const std::string& key) {
+    std::vector<std::string> list;
+    const auto* node = find(key);
+    if (node == nullptr) return list;
+    const auto* array = node->as_array();
+    const auto is_text = [](const auto& element) { return element.is_string(); };
+    if (array == nullptr || !std::ranges::all_of(*array, is_text)) {
+      wrong(*node, key, "a list of strings");
+      return list;
+    }
+    for (const auto& element : *array) list.push_back(element.as_string()->get());
+    return list;
+  }
   std::string required_text(const std::string& key, const std::string& for_what) {
     std::string value = text(key);
     if (value.empty() && (!has(key) || table_.get(key)->is_string())) missing(key, for_what);
@@ -273,6 +286,16 @@ void read_isolation(TableReader& reader, EvaluatorEntry& entry) {
   entry.isolation = isolation;
 }
 
+void read_grants(TableReader& reader, EvaluatorEntry& entry) {
+  static const Names kGrants = {"candidate"};
+  static const Names kLanguages = {"lua", "python", "node"};
+  entry.grants = reader.texts("grants");
+  for (const std::string& grant : entry.grants)
+    if (!is_one_of(reader, "grants", grant, kGrants)) return;
+  if (!entry.grants.empty() && std::ranges::find(kLanguages, entry.language) == kLanguages.end())
+    reader.fault("grants", "only evaluators in " + joined(kLanguages) + " can use what is granted");
+}
+
 EvaluatorEntry read_evaluator(const toml::table& table, size_t number, const std::string& path,
                               Faults& faults) {
   static const Names kTypes = {"code", "judge"};
@@ -289,12 +312,13 @@ EvaluatorEntry read_evaluator(const toml::table& table, size_t number, const std
     is_one_of(reader, "type", type, kTypes);
   }
   if (type == "judge") {
-    for (const char* known : {"language", "isolation", "file", "code"}) reader.find(known);
+    for (const char* known : {"language", "isolation", "grants", "file", "code"}) reader.find(known);
   } else {
     entry.language = reader.required_text("language", "one of " + joined(kLanguages));
     if (!entry.language.empty()) is_one_of(reader, "language", entry.language, kLanguages);
     read_code(reader, path, entry);
     read_isolation(reader, entry);
+    read_grants(reader, entry);
   }
   entry.pass_threshold = reader.number("pass_threshold");
   entry.params = reader.json("params");
@@ -410,6 +434,7 @@ Json evaluator_json(const EvaluatorEntry& entry, const std::string& container) {
             {"container", container},
             {"language", entry.language},
             {"isolation", entry.isolation},
+            {"grants", entry.grants},
             {"code", entry.code},
             {"params", *parse_json(entry.params)},
             {"limits", *parse_json(entry.limits)}};

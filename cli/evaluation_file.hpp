@@ -29,10 +29,11 @@ struct DataSide {
 struct EvaluatorEntry {
   std::string name;
   std::string description;
-  std::string language;            ///< lua, python, node, shell, command, plugin
-  std::string isolation = "item";  ///< or "run"
-  std::string code;                ///< source, from `code` or read from `file`
-  std::string file;                ///< path the code came from; empty when it stood in the evaluation file
+  std::string language;             ///< lua, python, node, shell, command, plugin
+  std::string isolation = "item";   ///< or "run"
+  std::string code;                 ///< source, from `code` or read from `file`
+  std::string file;                 ///< path the code came from; empty when it stood in the evaluation file
+  std::vector<std::string> grants;  ///< "candidate"
   std::optional<double> pass_threshold;
   std::string params = "{}";  ///< JSON object
   std::string limits = "{}";  ///< JSON object: wall_ms, cpu_ms, memory_bytes, result_bytes, log_bytes

@@ -26,6 +26,7 @@ struct TestOptions {
   std::string params = "{}";
   std::string sandbox_mode;
   std::string wall;
+  std::vector<std::string> grants;
   bool json = false;
 };
 
@@ -49,6 +50,7 @@ Result<std::shared_ptr<const sandbox::Program>> program_of(const TestOptions& op
     return fail(ErrorKind::config, options.file + ": the name of an evaluator's file ends in " +
                                        extensions() + ", not in \"" + extension + "\"");
   program->language = language->name;
+  program->grants = options.grants;
   program->limits.memory_bytes = language->memory_bytes;
   ASSAY_TRY(program->source, read_file(options.file, 4 << 20));
   const auto params = parse_json(options.params);
@@ -191,12 +193,14 @@ void declare_evaluators(CLI::App& app, Chosen& chosen) {
   auto* test =
       evaluators->add_subcommand("test", "run one evaluator file in the sandbox and print each outcome");
   auto options = std::make_shared<TestOptions>();
-  test->add_option("file", options->file, "the evaluator, a .lua file")->required();
+  test->add_option("file", options->file, "the evaluator: its name ends in " + extensions())->required();
   auto* item =
       test->add_option("--item", options->item, "one item as JSON, whole or in part: {\"sample\":\"42\"}");
   test->add_option("--items", options->items, "a file of items, JSON lines")->excludes(item);
   test->add_option("--params", options->params, "parameters of the evaluator, a JSON object");
   test->add_option("--wall", options->wall, "wall limit of one item, such as 2s");
+  test->add_option("--grant", options->grants, "let it use assay.run_candidate")
+      ->check(CLI::IsMember({"candidate"}));
   test->add_option("--sandbox", options->sandbox_mode, "demand a jail mode")
       ->check(CLI::IsMember({"full", "userns", "nons"}));
   test->add_flag("--json", options->json, "print one JSON outcome a line");

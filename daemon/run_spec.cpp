@@ -76,6 +76,7 @@ Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluat
   program->source = evaluator.at("code").get<std::string>();
   if (evaluator.contains("params")) program->params = dump_json(evaluator["params"]);
   program->isolation = evaluator.value("isolation", program->isolation);
+  program->grants = evaluator.value("grants", program->grants);
   const auto* const language = sandbox::language_named(program->language);
   if (language == nullptr)
     return fail(ErrorKind::config,

@@ -57,6 +57,13 @@ Answer<EvaluatorSpec> evaluator_spec_from(const Json& json) {
   spec["isolation"] = fields.word("isolation", {"item", "run"}, "item");
   if (language != "node" && spec["isolation"] == "run")
     fields.fault("isolation", "run is for the language node");
+  spec["grants"] = Json::array();
+  for (const std::string& grant : fields.maybe_texts("grants", 8)) {
+    if (grant != "candidate") fields.fault("grants", "can hold \"candidate\" only");
+    spec["grants"].push_back(grant);
+  }
+  if (!spec["grants"].empty() && language != "lua" && language != "python" && language != "node")
+    fields.fault("grants", "are for the languages lua, python and node");
   const auto mode = fields.word("mode", {"pointwise", "pairwise"}, "pointwise");
   spec["mode"] = mode;
   spec["api"] = fields.word("api", {"chat.completions", "messages", "responses"}, "chat.completions");

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/json.hpp"
+#include "sandbox/runtime/language.hpp"
 
 namespace assay::sandbox {
 namespace {
@@ -16,6 +17,8 @@ constexpr size_t kHeader = 4;
 constexpr size_t kMessageBytes = 64U << 10;
 constexpr size_t kDepth = 8;
 constexpr std::array<std::string_view, 3> kMethods = {"rusage", "cgroup1", "cgroup2"};
+constexpr uint64_t kCandidateMs = 600'000;
+constexpr uint64_t kCandidateBytes = 4ULL << 30;
 constexpr uint64_t kLargestUsage = uint64_t{1} << 53;
 
 // What a host may say of an evaluation: `transport` and the judge's kinds are not its to use. `internal` is
@@ -99,6 +102,35 @@ bool read_error(const dom::object& error, HostAnswer& answer) {
   return read_text(data, "log", answer.outcome.log);
 }
 
+/// The limits that `values` names, within what a candidate may have.
+bool read_candidate_limits(const dom::object& values, Limits& limits) {
+  const auto read = [&](const char* key, uint64_t most, auto set) {
+    dom::element value;
+    if (values[key].get(value) != simdjson::SUCCESS) return true;
+    uint64_t number = 0;
+    if (value.get(number) != simdjson::SUCCESS || number == 0) return false;
+    set(std::min(number, most));
+    return true;
+  };
+  return read("wall_ms", kCandidateMs, [&](uint64_t ms) { limits.wall = std::chrono::milliseconds(ms); }) &&
+         read("cpu_ms", kCandidateMs, [&](uint64_t ms) { limits.cpu = std::chrono::milliseconds(ms); }) &&
+         read("memory_bytes", kCandidateBytes, [&](uint64_t bytes) { limits.memory_bytes = bytes; });
+}
+
+std::optional<Candidate> read_candidate(const dom::object& params) {
+  Candidate candidate;
+  candidate.limits = {.wall = std::chrono::seconds(5),
+                      .cpu = std::chrono::seconds(5),
+                      .memory_bytes = language_named(kCandidate)->memory_bytes};
+  dom::element limits;
+  dom::object values;
+  if (params["limits"].get(limits) == simdjson::SUCCESS &&
+      (limits.get(values) != simdjson::SUCCESS || !read_candidate_limits(values, candidate.limits)))
+    return std::nullopt;
+  candidate.item = simdjson::minify(params);
+  return candidate;
+}
+
 void start_frame(std::string& out, int64_t id, std::string_view method) {
   out.append(kHeader, '\0');
   out += R"({"jsonrpc":"2.0","id":)";
@@ -159,6 +191,13 @@ std::optional<HostAnswer> AnswerParser::parse(std::string_view frame) {
   HostAnswer parsed;
   dom::object body;
   if (answer["id"].get(parsed.id) != simdjson::SUCCESS) return std::nullopt;
+  std::string_view method;
+  if (answer["method"].get(method) == simdjson::SUCCESS) {
+    if (method != "run_candidate" || answer["params"].get(body) != simdjson::SUCCESS) return std::nullopt;
+    parsed.candidate = read_candidate(body);
+    if (!parsed.candidate) return std::nullopt;
+    return parsed;
+  }
   const bool good = answer["result"].get(body) == simdjson::SUCCESS  ? read_result(body, parsed)
                     : answer["error"].get(body) == simdjson::SUCCESS ? read_error(body, parsed)
                                                                      : false;
@@ -175,7 +214,12 @@ void append_initialize_request(std::string& out, int64_t id, const Program& prog
   append_json_quote(out, program.language);
   out += R"(,"source":)";
   append_json_quote(out, program.source);
-  out += R"(,"isolation":)";
+  out += R"(,"grants":[)";
+  for (size_t i = 0; i < program.grants.size(); i++) {
+    if (i > 0) out += ',';
+    append_json_quote(out, program.grants[i]);
+  }
+  out += R"(],"isolation":)";
   append_json_quote(out, program.isolation);
   out += R"(,"params":)";
   out += program.params;
@@ -194,6 +238,29 @@ void append_evaluate_request(std::string& out, int64_t id, std::string_view item
   start_frame(out, id, "evaluate");
   out += R"("item":)";
   out += item;
+  finish_frame(out, start);
+}
+
+void append_candidate_answer(std::string& out, const Outcome& outcome) {
+  const size_t start = out.size();
+  out.append(kHeader, '\0');
+  out += R"({"jsonrpc":"2.0","id":0,"result":{"stderr":)";
+  append_json_quote(out, outcome.log);
+  const auto number = [&](const char* key, auto value) { out += key + std::to_string(value); };
+  number(R"(,"wall_ms":)", static_cast<double>(outcome.usage.wall.count()) / 1000);
+  number(R"(,"cpu_ms":)", static_cast<double>(outcome.usage.cpu.count()) / 1000);
+  number(R"(,"memory_bytes":)", outcome.usage.memory_bytes);
+  if (outcome.verdict == Verdict::scored) {
+    number(R"(,"exit_code":)", static_cast<int>(outcome.score));
+    out += R"(,"stdout":)";
+    append_json_quote(out, outcome.reason);
+  } else {
+    out += R"(,"stdout":"","error":{"kind":)";
+    append_json_quote(out, to_string(outcome.error.kind));
+    out += R"(,"message":)";
+    append_json_quote(out, outcome.error.message);
+    out += '}';
+  }
   finish_frame(out, start);
 }
 

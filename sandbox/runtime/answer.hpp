@@ -32,10 +32,17 @@ class FrameBuffer {
   bool broken_ = false;
 };
 
+/// A program of the sample's that an evaluator wants run (sdk/protocol.md, "run_candidate").
+struct Candidate {
+  std::string item;  ///< JSON for a host of the language `candidate`
+  Limits limits;
+};
+
 struct HostAnswer {
   int64_t id = 0;
-  Outcome outcome;           ///< of initialize: `errored` when it failed, else meaningless
-  bool has_outcome = false;  ///< a score or an error; false for the answer to initialize
+  Outcome outcome;                     ///< of initialize: `errored` when it failed, else meaningless
+  bool has_outcome = false;            ///< a score or an error; false for the answer to initialize
+  std::optional<Candidate> candidate;  ///< it is no answer but asks for this, while an item runs
 };
 
 class AnswerParser {
@@ -53,5 +60,8 @@ class AnswerParser {
 // Each appends one frame.
 void append_initialize_request(std::string& out, int64_t id, const Program& program);
 void append_evaluate_request(std::string& out, int64_t id, std::string_view item);
+/// What became of a candidate, for the evaluator that asked: `outcome` is of a host of the language
+/// `candidate`.
+void append_candidate_answer(std::string& out, const Outcome& outcome);
 
 }  // namespace assay::sandbox

@@ -34,10 +34,12 @@ std::string signal_name(int signal) {
 
 }  // namespace
 
-Host::Host(asio::any_io_executor executor, std::shared_ptr<const Program> program, const Language* language)
+Host::Host(asio::any_io_executor executor, std::shared_ptr<const Program> program, const Language* language,
+           Submit submit)
     : program_(std::move(program)),
       language_(language),
       executor_(executor),
+      submit_(std::move(submit)),
       stream_(executor),
       deadline_timer_(executor),
       frames_(answer_limit(program_->limits)) {}
@@ -121,6 +123,7 @@ bool Host::read_answers() {
 
 bool Host::take_answer(std::string_view frame) {
   auto answer = parser_.parse(frame);
+  if (answer && answer->candidate) return take_candidate(std::move(*answer->candidate));
   if (!answer || !answer->has_outcome || in_flight_.empty() || answer->id != head_id_) return false;
   Work work = std::move(in_flight_.front());
   in_flight_.pop_front();
@@ -133,6 +136,25 @@ bool Host::take_answer(std::string_view frame) {
   return true;
 }
 
+/// The evaluator waits for it, so there is one at a time. Should the evaluator run out of time meanwhile, the
+/// candidate ends by its own limits.
+bool Host::take_candidate(Candidate candidate) {
+  if (!program_->is_granted("candidate") || in_flight_.empty() || candidate_runs_) return false;
+  candidate_runs_ = true;
+  auto program = std::make_shared<Program>();
+  program->name = kCandidate;
+  program->language = kCandidate;
+  program->limits = candidate.limits;
+  submit_(std::move(program), std::move(candidate.item), [weak = weak_from_this()](Outcome outcome) {
+    const auto self = weak.lock();
+    if (!self || !self->stream_.is_open()) return;
+    self->candidate_runs_ = false;
+    append_candidate_answer(self->out_, outcome);
+    self->flush();
+  });
+  return true;
+}
+
 void Host::note_progress(size_t answers) {
   const auto now = Clock::now();
   const std::chrono::duration<double> took = (now - last_progress_) / static_cast<double>(answers);
@@ -142,6 +164,8 @@ void Host::note_progress(size_t answers) {
 
 bool Host::has_room() const {
   if (!ready_ || is_leaving() || bytes_in_flight_ >= kBytesInFlight) return false;
+  if (program_->is_granted("candidate"))  // the answer to its call is the next that it reads
+    return in_flight_.empty();
   const double worth = kQueueTime / per_item_;
   const size_t window =
       worth >= static_cast<double>(window_limit_) ? window_limit_ : static_cast<size_t>(worth);

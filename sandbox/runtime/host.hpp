@@ -29,7 +29,11 @@ struct Work {
 /// alive.
 class Host : public std::enable_shared_from_this<Host> {
  public:
-  Host(asio::any_io_executor executor, std::shared_ptr<const Program> program, const Language* language);
+  /// How a host has a candidate run: Pool::submit.
+  using Submit = std::function<void(std::shared_ptr<const Program>, std::string item,
+                                    std::move_only_function<void(Outcome)> done)>;
+  Host(asio::any_io_executor executor, std::shared_ptr<const Program> program, const Language* language,
+       Submit submit);
 
   /// Makes the jail and has the program loaded; `config` when that fails because of the program.
   Task<Result<void>> start(SpawnerClient* spawner, int host_fd);
@@ -65,6 +69,7 @@ class Host : public std::enable_shared_from_this<Host> {
   Task<Result<void>> load();
   bool read_answers();
   bool take_answer(std::string_view frame);
+  bool take_candidate(Candidate candidate);
   void note_progress(size_t answers);
   void arm_deadline();
   void head_changed();
@@ -73,6 +78,7 @@ class Host : public std::enable_shared_from_this<Host> {
   std::shared_ptr<const Program> program_;
   const Language* language_;
   asio::any_io_executor executor_;
+  Submit submit_;
   uint64_t jail_id_ = 0;
   UniqueFd pidfd_;
   asio::posix::stream_descriptor stream_;
@@ -89,6 +95,7 @@ class Host : public std::enable_shared_from_this<Host> {
   Deadline head_deadline_{};
   bool deadline_armed_ = false;
 
+  bool candidate_runs_ = false;
   bool ready_ = false;
   bool leaving_ = false;
   Kill killed_ = Kill::none;

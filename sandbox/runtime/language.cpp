@@ -37,6 +37,12 @@ constexpr std::array kLanguages = {
              .memory_bytes = 256 * kMiB,
              .overhead_bytes = kHostMemory,
              .processes = 17},
+    // Not for evaluators to be written in: what assay.run_candidate runs.
+    Language{.name = kCandidate,
+             .jail_per_item = true,
+             .memory_bytes = 256 * kMiB,
+             .overhead_bytes = kHostMemory,
+             .processes = 17},
     Language{.name = "command",
              .jail_per_item = true,
              .memory_bytes = 256 * kMiB,

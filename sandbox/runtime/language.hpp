@@ -21,6 +21,8 @@ struct Language {
   uint32_t processes = 0;       ///< and threads, in its jail: the host, and 16 or more for the evaluator
 };
 
+inline constexpr std::string_view kCandidate = "candidate";
+
 /// nullptr when this build does not know it.
 const Language* language_named(std::string_view name);
 const Language* language_of_extension(std::string_view extension);

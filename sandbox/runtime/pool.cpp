@@ -41,11 +41,14 @@ struct Queue {
   std::deque<Work> waiting;
   std::vector<std::shared_ptr<Host>> hosts;  // starting, serving or ending
   std::vector<std::shared_ptr<Waiter>> waiters;
+  Clock::time_point last_turn{};  // when it last took a place
 
   /// Hosts that serve one item are made ahead of need: `ahead` of them may stand by.
   bool wants_host(size_t ahead) const {
     if (language->jail_per_item) {
-      const bool in_use = serving() > 0 || !waiters.empty();
+      const bool in_use = !waiters.empty() || std::ranges::any_of(hosts, [](const auto& host) {
+        return !host->in_flight().empty();
+      });
       return hosts.size() - serving() < std::min(ahead, waiting.size() + (in_use ? 1 : 0));
     }
     size_t in_flight = 0;
@@ -61,6 +64,13 @@ struct Queue {
     return static_cast<size_t>(std::ranges::count_if(
         hosts, [](const auto& host) { return host->is_leaving() || !host->in_flight().empty(); }));
   }
+  /// How many of the pool's places it has. Hosts of one item that stand by are not in anybody's way.
+  size_t places() const { return language->jail_per_item ? serving() : hosts.size(); }
+  /// Has something to do and no place to do it.
+  bool is_starving() const {
+    return (!waiting.empty() && places() == 0) || (!waiters.empty() && hosts.empty());
+  }
+  bool is_of_candidates() const { return language->name == kCandidate; }
   bool is_unused() const { return waiting.empty() && hosts.empty() && waiters.empty(); }
 };
 
@@ -81,7 +91,6 @@ struct Pool::Impl {
   // Programs seen, so that a key is computed once for each and not for each item. Holding them keeps
   // addresses unique.
   std::unordered_map<std::shared_ptr<const Program>, Queue*> known;
-  size_t host_count = 0;
   bool scheduled = false;
   bool closing = false;
   bool housekeeping_runs = false;
@@ -94,7 +103,12 @@ struct Pool::Impl {
   void run_schedule();
   void fill(Queue& queue);
   bool grow(Queue& queue);
-  size_t host_limit(const Queue& queue) const;
+  bool has_no_hosts() const {
+    return std::ranges::all_of(queues, [](const auto& entry) { return entry.second->hosts.empty(); });
+  }
+  bool has_place(const Queue& queue) const;
+  /// Those that waited longer.
+  bool others_starve(const Queue& queue) const;
   Result<int> host_program(const Language& language);
   bool make_room(const Queue& wanting);
   void start_host(Queue& queue);
@@ -105,9 +119,11 @@ struct Pool::Impl {
   void host_ended(Queue& queue, const std::shared_ptr<Host>& host, Outcome head);
   void keep_house();
   void finish_later(Work work, Outcome outcome);
+  void take(Work work, std::shared_ptr<const Program> program);
 };
 
 Queue& Pool::Impl::queue_of(const std::shared_ptr<const Program>& program) {
+  const bool is_new_each_time = program->language == kCandidate;
   if (const auto found = known.find(program); found != known.end()) return *found->second;
   auto& queue = queues[program->key()];
   if (!queue) {
@@ -115,7 +131,7 @@ Queue& Pool::Impl::queue_of(const std::shared_ptr<const Program>& program) {
     queue->program = program;
     queue->language = language_named(program->language);
   }
-  known.emplace(program, queue.get());
+  if (!is_new_each_time) known.emplace(program, queue.get());
   return *queue;
 }
 
@@ -146,7 +162,10 @@ void Pool::Impl::run_schedule() {
 
 void Pool::Impl::fill(Queue& queue) {
   const bool one_each = queue.language->jail_per_item;
-  while (!queue.waiting.empty() && !(one_each && queue.serving() >= options.hosts)) {
+  while (!queue.waiting.empty()) {
+    // Each of its items takes a place of its own; it lets go when others have none.
+    if (one_each && others_starve(queue)) break;
+    if (one_each && !has_place(queue) && !make_room(queue)) break;
     Host* freest = nullptr;
     for (const auto& host : queue.hosts)
       if (host->has_room() && (freest == nullptr || host->in_flight().size() < freest->in_flight().size()))
@@ -155,6 +174,7 @@ void Pool::Impl::fill(Queue& queue) {
     freest->send(std::move(queue.waiting.front()));
     queue.waiting.pop_front();
     if (!one_each) continue;
+    queue.last_turn = Clock::now();
     freest->flush();
     freest->leave();
   }
@@ -166,14 +186,28 @@ void Pool::Impl::fill(Queue& queue) {
 
 /// True when a host was started.
 bool Pool::Impl::grow(Queue& queue) {
-  if (host_count >= host_limit(queue) && !make_room(queue)) return false;
+  if (!queue.language->jail_per_item) {
+    if (others_starve(queue) || (!has_place(queue) && !make_room(queue))) return false;
+    queue.last_turn = Clock::now();
+  }
   start_host(queue);
   return true;
 }
 
-/// Hosts of one item stand by while as many serve.
-size_t Pool::Impl::host_limit(const Queue& queue) const {
-  return queue.language->jail_per_item ? 2 * options.hosts : options.hosts;
+/// Evaluators wait for candidates, so those have places of their own.
+bool Pool::Impl::has_place(const Queue& queue) const {
+  size_t taken = 0;
+  for (const auto& [key, other] : queues)
+    if (other->is_of_candidates() == queue.is_of_candidates()) taken += other->places();
+  return taken < options.hosts;
+}
+
+bool Pool::Impl::others_starve(const Queue& queue) const {
+  return std::ranges::any_of(queues, [&](const auto& entry) {
+    const Queue& other = *entry.second;
+    return &other != &queue && other.is_of_candidates() == queue.is_of_candidates() && other.is_starving() &&
+           (queue.places() > 0 || other.last_turn < queue.last_turn);
+  });
 }
 
 /// Opened once; the hosts of a language are all the same program.
@@ -191,9 +225,10 @@ bool Pool::Impl::make_room(const Queue& wanting) {
   std::shared_ptr<Host> idle, busy;
   size_t most_hosts = 0;
   for (auto& [key, queue] : queues) {
-    if (queue.get() == &wanting) continue;
+    if (queue.get() == &wanting || queue->is_of_candidates() != wanting.is_of_candidates()) continue;
     for (const auto& host : queue->hosts) {
       if (host->is_leaving()) return false;  // a place is already on its way
+      if (queue->language->jail_per_item) continue;
       if (host->is_idle() && queue->waiting.empty()) {
         if (!idle || host->last_active() < idle->last_active()) idle = host;
       } else if (host->is_ready() && Clock::now() - host->ready_since() >= kQuantum) {
@@ -205,16 +240,19 @@ bool Pool::Impl::make_room(const Queue& wanting) {
   }
   if (idle)
     idle->kill(Host::Kill::unwanted);
-  else if (busy && wanting.hosts.empty())  // takes turns: finishes what it was given and goes
+  else if (busy && wanting.places() == 0)  // takes turns: finishes what it was given and goes
     busy->leave();
   return false;
 }
 
 void Pool::Impl::start_host(Queue& queue) {
-  auto host = std::make_shared<Host>(executor, queue.program, queue.language);
+  auto host = std::make_shared<Host>(executor, queue.program, queue.language,
+                                     [this](std::shared_ptr<const Program> program, std::string item,
+                                            std::move_only_function<void(Outcome)> done) {
+                                       take({std::move(item), std::move(done)}, std::move(program));
+                                     });
   host->set_window(std::max<size_t>(1, options.window));
   queue.hosts.push_back(host);
-  host_count++;
   scope.spawn("host of " + queue.program->name, run_host(&queue, host));
 }
 
@@ -297,7 +335,6 @@ void Pool::Impl::host_ended(Queue& queue, const std::shared_ptr<Host>& host, Out
   for (; !closing && !left.empty(); left.pop_back()) queue.waiting.push_front(std::move(left.back()));
   left.clear();
   std::erase(queue.hosts, host);
-  host_count--;
   schedule();
 }
 
@@ -323,10 +360,23 @@ void Pool::Impl::finish_later(Work work, Outcome outcome) {
   });
 }
 
+void Pool::Impl::take(Work work, std::shared_ptr<const Program> program) {
+  if (closing)
+    return finish_later(std::move(work), Outcome::errored(ErrorKind::cancelled, "the sandbox is closed"));
+  if (work.item.size() > kItemLimit)
+    return finish_later(std::move(work),
+                        Outcome::errored(ErrorKind::config, "the item is larger than 15 MiB"));
+  if (language_named(program->language) == nullptr)
+    return finish_later(std::move(work),
+                        Outcome::errored(ErrorKind::config, "this build does not run " + program->language));
+  queue_of(program).waiting.push_back(std::move(work));
+  schedule();
+}
+
 Pool::Pool(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Pool::~Pool() {
-  ASSAY_CHECK(impl_->closing && impl_->host_count == 0, "Pool::close() was not awaited");
+  ASSAY_CHECK(impl_->closing && impl_->has_no_hosts(), "Pool::close() was not awaited");
 }
 
 Task<Result<std::unique_ptr<Pool>>> Pool::start(asio::any_io_executor executor, PoolOptions options) {
@@ -364,18 +414,7 @@ Task<Result<>> Pool::prepare(std::shared_ptr<const Program> program) {
 }
 
 void Pool::submit(std::shared_ptr<const Program> program, std::string item, Done done) {
-  Work work{std::move(item), std::move(done)};
-  if (impl_->closing)
-    return impl_->finish_later(std::move(work),
-                               Outcome::errored(ErrorKind::cancelled, "the sandbox is closed"));
-  if (work.item.size() > kItemLimit)
-    return impl_->finish_later(std::move(work),
-                               Outcome::errored(ErrorKind::config, "the item is larger than 15 MiB"));
-  if (language_named(program->language) == nullptr)
-    return impl_->finish_later(
-        std::move(work), Outcome::errored(ErrorKind::config, "this build does not run " + program->language));
-  impl_->queue_of(program).waiting.push_back(std::move(work));
-  impl_->schedule();
+  impl_->take({std::move(item), std::move(done)}, std::move(program));
 }
 
 Task<Outcome> Pool::evaluate(std::shared_ptr<const Program> program, std::string item) {

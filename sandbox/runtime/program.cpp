@@ -1,5 +1,7 @@
 #include "sandbox/runtime/program.hpp"
 
+#include <algorithm>
+
 #include "core/id.hpp"
 
 namespace assay::sandbox {
@@ -11,11 +13,16 @@ std::string Program::key() const {
     all += std::to_string(text->size()) + ':';
     all += *text;
   }
+  for (const std::string& grant : grants) all += grant + ';';
   for (const uint64_t limit :
        {static_cast<uint64_t>(limits.wall.count()), static_cast<uint64_t>(limits.cpu.count()),
         limits.memory_bytes, limits.result_bytes, limits.log_bytes})
     all += ',' + std::to_string(limit);
   return sha256_hex(all);
+}
+
+bool Program::is_granted(std::string_view grant) const {
+  return std::ranges::find(grants, grant) != grants.end();
 }
 
 }  // namespace assay::sandbox

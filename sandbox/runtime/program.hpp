@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace assay::sandbox {
 
@@ -24,8 +26,11 @@ struct Program {
   /// Of node: "item" gives each item a process, "run" lets one process serve many. The others always isolate
   /// items.
   std::string isolation = "item";
+  std::vector<std::string>
+      grants;  ///< "candidate": it may run text of the sample as a program (candidate.hpp)
   Limits limits;
 
+  bool is_granted(std::string_view grant) const;
   /// Two programs with the same key share hosts.
   std::string key() const;
 };

@@ -120,6 +120,25 @@ int edit_distance(lua_State* state) {
   return 1;
 }
 
+/// What run_candidate is given, as JSON by way of json.encode: only what can be said in JSON crosses.
+int run_candidate(lua_State* state) {
+  luaL_checktype(state, 1, LUA_TTABLE);
+  lua_settop(state, 1);
+  const Call& call = session_of(state).run_candidate;
+  if (!call)
+    return luaL_error(
+        state, "run_candidate is not granted: the evaluator's definition needs grants = [\"candidate\"]");
+  for (const char* name : {"language", "source"}) {
+    if (lua_getfield(state, 1, name) != LUA_TSTRING)
+      return luaL_error(state, "run_candidate: %s must be a string", name);
+    lua_pop(state, 1);
+  }
+  push_encoded(state, 1);
+  const std::string answer = call("run_candidate", check_text(state, -1));
+  push_json(state, answer, Nulls::drop_in_objects);
+  return 1;
+}
+
 }  // namespace
 
 void push_assay_module(lua_State* state, std::string_view params) {
@@ -130,6 +149,7 @@ void push_assay_module(lua_State* state, std::string_view params) {
                                 {"last_number", last_number},
                                 {"number", number},
                                 {"levenshtein", edit_distance},
+                                {"run_candidate", run_candidate},
                                 {nullptr, nullptr}};
   luaL_newlib(state, functions);
   push_json(state, params, Nulls::drop_in_objects);

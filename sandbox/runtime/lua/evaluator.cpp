@@ -60,14 +60,16 @@ void fill_text(lua_State* state, int side) {
 
 }  // namespace
 
-Result<std::unique_ptr<Evaluator>> Evaluator::create(EvaluatorSource source) {
-  std::unique_ptr<Evaluator> evaluator(new Evaluator(std::move(source)));
+Result<std::unique_ptr<Evaluator>> Evaluator::create(EvaluatorSource source, Call call) {
+  std::unique_ptr<Evaluator> evaluator(new Evaluator(std::move(source), std::move(call)));
   ASSAY_OK(evaluator->load());
   return evaluator;
 }
 
-Evaluator::Evaluator(EvaluatorSource source)
-    : source_(std::move(source)), arena_(source_.limits.memory_bytes) {}
+Evaluator::Evaluator(EvaluatorSource source, Call call)
+    : source_(std::move(source)), arena_(source_.limits.memory_bytes) {
+  if (source_.may_run_candidates) session_.run_candidate = std::move(call);
+}
 
 Result<void> Evaluator::load() {
   if (source_.source.size() > kSourceLimit)

@@ -30,7 +30,8 @@ class Evaluator {
  public:
   /// Compiles the source and runs its top level, under the limits of one evaluation; `config` with the line
   /// when that fails, or when it defines no run_evaluation.
-  static Result<std::unique_ptr<Evaluator>> create(EvaluatorSource source);
+  /// `call` serves what the source is granted.
+  static Result<std::unique_ptr<Evaluator>> create(EvaluatorSource source, Call call = {});
   ~Evaluator() = default;
   Evaluator(const Evaluator&) = delete;
   Evaluator& operator=(const Evaluator&) = delete;
@@ -39,7 +40,7 @@ class Evaluator {
   Answer evaluate(std::string_view item);
 
  private:
-  explicit Evaluator(EvaluatorSource source);
+  Evaluator(EvaluatorSource source, Call call);
   Result<void> load();
   static int load_protected(lua_State* state);
   static int evaluate_protected(lua_State* state);

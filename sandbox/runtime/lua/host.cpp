@@ -74,20 +74,34 @@ bool write_all(std::string_view text) {
 class Host {
  public:
   int run() {
-    FrameReader frames(kRequestLimit);
-    while (true) {
-      while (const auto frame = frames.next())
-        if (!answer(*frame)) return exit_code_;
-      if (frames.broken()) return kExitProtocol;
-      char* const room = frames.prepare(kReadSize);
-      const ssize_t count = read(kProtocolFd, room, kReadSize);
-      if (count < 0 && errno == EINTR) continue;
-      if (count <= 0) return 0;  // the pool has gone
-      frames.commit(static_cast<size_t>(count));
-    }
+    while (true)
+      if (!answer(next_frame())) return exit_code_;
   }
 
  private:
+  /// Valid until the next is asked for.
+  std::string_view next_frame() {
+    while (true) {
+      if (const auto frame = frames_.next()) return *frame;
+      if (frames_.broken()) _exit(kExitProtocol);
+      char* const room = frames_.prepare(kReadSize);
+      const ssize_t count = read(kProtocolFd, room, kReadSize);
+      if (count < 0 && errno == EINTR) continue;
+      if (count <= 0) _exit(0);  // the pool has gone
+      frames_.commit(static_cast<size_t>(count));
+    }
+  }
+
+  /// While an item runs; the pool then sends nothing but the answer.
+  std::string call(std::string_view method, std::string_view params) {
+    std::string out;
+    append_call(out, method, params);
+    if (!write_all(out)) _exit(0);
+    const auto result = parse_call_answer(next_frame());
+    if (!result) _exit(kExitProtocol);
+    return std::string(*result);
+  }
+
   /// False when the host is to end, with exit_code_.
   bool answer(std::string_view frame) {
     const auto request = parse_request(frame);
@@ -110,7 +124,9 @@ class Host {
   bool initialize(const Request& request) {
     auto source = parse_initialize(request.params);
     if (!source) return false;
-    auto created = Evaluator::create(std::move(*source));
+    auto created = Evaluator::create(
+        std::move(*source),
+        [this](std::string_view method, std::string_view params) { return call(method, params); });
     if (!created) {
       append_error(out_, request.id, created.error());
       return true;
@@ -125,6 +141,7 @@ class Host {
     return false;
   }
 
+  FrameReader frames_{kRequestLimit};
   std::unique_ptr<Evaluator> evaluator_;
   std::string out_;
   int exit_code_ = 0;

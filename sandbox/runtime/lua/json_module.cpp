@@ -296,6 +296,10 @@ void push_json(lua_State* state, std::string_view text, Nulls nulls) {
   Decoder(state, text, nulls).decode();
 }
 
+void push_encoded(lua_State* state, int index) {
+  Encoder(state).encode(index);
+}
+
 void push_json_module(lua_State* state) {
   lua_createtable(state, 0, 1);
   lua_pushboolean(state, 0);

@@ -14,6 +14,9 @@ enum class Nulls {
 /// Pushes the value that `text` is; raises a Lua error that says what is wrong with it and where.
 void push_json(lua_State* state, std::string_view text, Nulls nulls);
 
+/// Pushes the JSON text of the value at `index`; raises a Lua error for what has none.
+void push_encoded(lua_State* state, int index);
+
 /// Pushes the table `json`.
 void push_json_module(lua_State* state);
 

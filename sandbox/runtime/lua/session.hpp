@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstring>
+#include <functional>
 #include <lua.hpp>
+#include <string>
+#include <string_view>
 
 #include "sandbox/runtime/lua/watchdog.hpp"
 #include "sandbox/runtime/wire/log_buffer.hpp"
@@ -11,9 +14,14 @@ namespace assay::sandbox::lua {
 
 using wire::LogBuffer;
 
+/// Has the pool do something for the evaluator: `params` is a JSON object, the answer JSON too. Does not
+/// return when the pool has gone.
+using Call = std::function<std::string(std::string_view method, std::string_view params)>;
+
 struct Session {
   Watchdog watchdog;
   LogBuffer log;
+  Call run_candidate;  ///< empty: not granted
 };
 
 /// What a state's extra space holds. Every coroutine of a state has it: Lua copies it from the main one.

@@ -48,25 +48,45 @@ constexpr std::array kReadable = {"/usr",
                                   "/dev/urandom"};
 constexpr std::array kDevices = {"/dev/null", "/dev/zero", "/dev/full"};
 
-class Host {
+class Host : public Caller {
  public:
-  explicit Host(Surroundings surroundings) : surroundings_(surroundings) {}
+  explicit Host(Surroundings surroundings) : surroundings_(std::move(surroundings)) {
+    surroundings_.caller = this;
+  }
 
   int run() {
-    FrameReader frames(kRequestLimit);
     while (true) {
-      while (const auto frame = frames.next())
+      while (const auto frame = frames_.next())
         if (!answer(*frame)) return exit_code_;
-      if (frames.broken()) return kExitProtocol;
-      char* const room = frames.prepare(kReadSize);
-      const ssize_t count = read(kProtocolFd, room, kReadSize);
-      if (count < 0 && errno == EINTR) continue;
-      if (count <= 0) return 0;  // the pool has gone
-      frames.commit(static_cast<size_t>(count));
+      read_more();
     }
   }
 
+  void call(std::string_view method, std::string_view params) override {
+    out_.clear();
+    append_call(out_, method, params);
+    if (!write_out()) _exit(0);
+  }
+  int fd() const override { return kProtocolFd; }
+  std::optional<std::string_view> answer() override {
+    read_more();
+    const auto frame = frames_.next();
+    if (!frame) return std::nullopt;
+    const auto result = parse_call_answer(*frame);
+    if (!result) _exit(kExitProtocol);
+    return result;
+  }
+
  private:
+  void read_more() {
+    if (frames_.broken()) _exit(kExitProtocol);
+    char* const room = frames_.prepare(kReadSize);
+    const ssize_t count = read(kProtocolFd, room, kReadSize);
+    if (count < 0 && errno == EINTR) return;
+    if (count <= 0) _exit(0);  // the pool has gone
+    frames_.commit(static_cast<size_t>(count));
+  }
+
   /// False when the host is to end, with exit_code_.
   bool answer(std::string_view frame) {
     const auto request = parse_request(frame);
@@ -78,9 +98,13 @@ class Host {
       case Method::initialize:
         if (runtime_ || !initialize(*request)) return stop(kExitProtocol);
         return write_out() || stop(0);
-      case Method::evaluate:
+      case Method::evaluate: {
         if (!runtime_) return stop(kExitProtocol);
-        append_answer(out_, request->id, runtime_->evaluate(request->params));
+        const int64_t id = request->id;
+        const Answer answer = runtime_->evaluate(request->params);
+        out_.clear();  // of a call
+        append_answer(out_, id, answer);
+      }
     }
     if (!write_out()) return stop(0);
     return !runtime_->is_spent() || stop(kExitSpent);
@@ -89,9 +113,10 @@ class Host {
   bool initialize(const Request& request) {
     auto source = parse_initialize(request.params);
     if (!source) return false;
-    const auto start = source->language == "python" ? start_python
-                       : source->language == "node" ? start_node
-                                                    : start_command;
+    const auto start = source->language == "python"      ? start_python
+                       : source->language == "node"      ? start_node
+                       : source->language == "candidate" ? start_candidate
+                                                         : start_command;
     auto started = start(std::move(*source), surroundings_);
     if (!started) {
       append_error(out_, request.id, started.error());
@@ -119,6 +144,7 @@ class Host {
   }
 
   Surroundings surroundings_;
+  FrameReader frames_{kRequestLimit};
   std::unique_ptr<Runtime> runtime_;
   std::string out_;
   int exit_code_ = 0;

@@ -16,6 +16,7 @@ namespace assay::sandbox::process {
 namespace {
 
 constexpr size_t kHeader = 4;
+constexpr std::string_view kCallMark = R"({"call":"run_candidate","params":)";  // as the runners write it
 constexpr int kDeathMs = 100;               // from a kill to the interpreter's word of it
 constexpr size_t kResultSlack = 64U << 10;  // beyond the result: JSON's escapes, the message of an error
 
@@ -38,6 +39,21 @@ std::optional<Channel> make_log() {
   Channel channel{UniqueFd(ends[0]), UniqueFd(ends[1])};
   if (fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) return std::nullopt;
   return channel;
+}
+
+std::string framed(std::string_view text) {
+  std::string frame(kHeader, '\0');
+  for (size_t i = 0; i < kHeader; i++) frame[i] = static_cast<char>(text.size() >> (8 * i) & 0xFF);
+  frame += text;
+  return frame;
+}
+
+/// Of the first frame in `bytes`.
+size_t frame_size(std::string_view bytes) {
+  size_t size = 0;
+  for (size_t i = 0; i < kHeader && i < bytes.size(); i++)
+    size |= size_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+  return size;
 }
 
 void kill_process(int pidfd) {
@@ -75,8 +91,7 @@ Result<std::unique_ptr<Interpreter>> Interpreter::start(const InterpreterPlan& p
   child.cpu_seconds = plan.cpu_seconds;
   child.ruleset = surroundings.ruleset;
   ASSAY_TRY(Child process, start_child(child));
-  std::unique_ptr<Interpreter> interpreter(
-      new Interpreter(std::move(process), limits, surroundings.has_namespaces));
+  std::unique_ptr<Interpreter> interpreter(new Interpreter(std::move(process), limits, surroundings));
   interpreter->control_ = std::move(control->ours);
   interpreter->results_ = std::move(results->ours);
   interpreter->log_end_ = std::move(log->ours);
@@ -94,16 +109,17 @@ std::string Interpreter::load_request(const wire::EvaluatorSource& source) {
   wire::append_json_string(request, source.name);
   request += R"(,"source":)";
   wire::append_json_string(request, source.source);
+  request += R"(,"may_run_candidates":)";
+  request += source.may_run_candidates ? "true" : "false";
   request += R"(,"params":)" + source.params + '}';
   return request;
 }
 
 void Interpreter::send(std::string_view text) {
-  input_.assign(kHeader, '\0');
-  for (size_t i = 0; i < kHeader; i++) input_[i] = static_cast<char>(text.size() >> (8 * i) & 0xFF);
-  input_ += text;
+  input_ = framed(text);
   written_ = 0;
   result_.clear();
+  reply_.clear();
   record_bytes_ = 0;
   log_.start(limits_.log_bytes);
   end_ = End::none;
@@ -117,14 +133,17 @@ void Interpreter::watch(Deadlines& deadlines) {
   while (end_ == End::none) {
     pollfd polled[] = {
         {control_.get(), static_cast<short>(POLLIN | (written_ < input_.size() ? POLLOUT : 0)), 0},
-        {results_.get(), POLLIN, 0},
+        {results_.get(), static_cast<short>(POLLIN | (reply_.empty() ? 0 : POLLOUT)), 0},
         {log_end_.get(), POLLIN, 0},
-        {process_.pidfd.get(), POLLIN, 0}};
+        {process_.pidfd.get(), POLLIN, 0},
+        {calls_ ? caller_.fd() : -1, POLLIN, 0}};
     const int count = poll(polled, std::size(polled), killed_ ? kDeathMs : deadlines.patience());
     if ((count < 0 && errno != EINTR) || (count == 0 && killed_) || polled[3].revents != 0) end_ = End::lost;
     if (const auto due = deadlines.due(); due && !killed_) stop(*due);
     if ((polled[2].revents & POLLIN) != 0) take_log();
     if ((polled[1].revents & POLLIN) != 0) take_results();
+    if ((polled[1].revents & POLLOUT) != 0) write_reply();
+    if (polled[4].revents != 0) answer_call();
     if ((polled[0].revents & POLLOUT) != 0) write_input();
     if ((polled[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0) take_record(deadlines);
   }
@@ -149,6 +168,36 @@ void Interpreter::take_results() {
     result_.append(text.substr(0, limit + 1 - result_.size()));
     if (result_.size() > limit && !killed_) stop(ErrorKind::output_limit);
   });
+  take_call();
+}
+
+/// A whole frame that is a call goes to the pool; anything else is the result, or the beginning of one.
+void Interpreter::take_call() {
+  if (calls_ || killed_ || result_.size() < kHeader ||
+      !std::string_view(result_).substr(kHeader).starts_with(kCallMark))
+    return;
+  const size_t size = frame_size(result_);
+  if (result_.size() < kHeader + size) return;
+  const std::string_view frame = std::string_view(result_).substr(kHeader, size);
+  wire::JsonReader reader(frame);
+  if (!reader.skip() || !reader.at_end()) return;
+  calls_ = true;
+  caller_.call("run_candidate", frame.substr(kCallMark.size(), frame.size() - kCallMark.size() - 1));
+  result_.erase(0, kHeader + size);
+}
+
+void Interpreter::answer_call() {
+  const auto answer = caller_.answer();
+  if (!answer) return;
+  calls_ = false;
+  reply_ = framed(*answer);
+  write_reply();
+}
+
+void Interpreter::write_reply() {
+  const ssize_t count = ::send(results_.get(), reply_.data(), reply_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (count > 0) reply_.erase(0, static_cast<size_t>(count));
+  if (count < 0 && errno != EAGAIN && errno != EINTR) reply_.clear();  // it does not want to know
 }
 
 void Interpreter::take_record(Deadlines& deadlines) {
@@ -226,9 +275,7 @@ std::optional<Error> Interpreter::error_of_loss() {
 }
 
 void Interpreter::read_frame(wire::Answer& answer) const {
-  size_t size = 0;
-  for (size_t i = 0; i < kHeader && i < result_.size(); i++)
-    size |= size_t{static_cast<unsigned char>(result_[i])} << (8 * i);
+  const size_t size = frame_size(result_);
   if (result_.empty()) {
     answer.error = Error{ErrorKind::crashed, "the process of the item ended without an answer"};
   } else if (result_.size() != kHeader + size) {

@@ -2,7 +2,8 @@
 // said to it, what it says, and how it is watched.
 //
 // The interpreter's descriptors: 1 and 2 are the log; 3 takes frames (4 bytes of length, little-endian, then
-// JSON) and brings records of what became of each; 4 brings the one result, framed likewise. Whatever runs in
+// JSON) and brings records of what became of each; 4 brings the one result, framed likewise. Before it there
+// may be calls, frames {"call":"run_candidate","params":{…}}, each answered by a frame on 4. Whatever runs in
 // the interpreter could write any of these: all it can gain is another answer to the item it was given.
 #pragma once
 
@@ -60,6 +61,8 @@ class Interpreter {
   enum class End { none, ended, loaded, refused, lost };
   End end() const { return end_; }
   const Record& last() const { return last_; }
+  /// True when the answer to a call is still to come: the line to the pool is then of no more use.
+  bool awaits_answer() const { return calls_; }
   bool has_result() const { return !result_.empty(); }
   std::string log() const { return log_.text(); }
   pid_t pid() const { return process_.pid; }
@@ -68,12 +71,18 @@ class Interpreter {
   void conclude(const Accounting& accounting, wire::Answer& answer);
 
  private:
-  Interpreter(Child process, const wire::EvaluatorLimits& limits, bool has_namespaces)
-      : process_(std::move(process)), limits_(limits), has_namespaces_(has_namespaces) {}
+  Interpreter(Child process, const wire::EvaluatorLimits& limits, const Surroundings& surroundings)
+      : process_(std::move(process)),
+        limits_(limits),
+        has_namespaces_(surroundings.has_namespaces),
+        caller_(*surroundings.caller) {}
 
   void write_input();
   void take_log();
   void take_results();
+  void take_call();
+  void answer_call();
+  void write_reply();
   void take_record(Deadlines& deadlines);
   void stop(ErrorKind reason);
   std::optional<Error> error_of_loss();
@@ -82,6 +91,9 @@ class Interpreter {
   Child process_;
   wire::EvaluatorLimits limits_;
   bool has_namespaces_;
+  Caller& caller_;
+  bool calls_ = false;  // and waits for the answer
+  std::string reply_;   // to the process, not yet written
   UniqueFd control_, results_, log_end_;
   UniqueFd item_;  // the pidfd of the item's process where that is another, once it is known
 

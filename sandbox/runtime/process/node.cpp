@@ -69,6 +69,7 @@ class Node : public Runtime {
     running_->send(with_text(item));
     running_->watch(deadlines);
     answer.cpu = deadlines.cpu();
+    spent_ |= running_->awaits_answer();
     running_->conclude(accounting, answer);
     answer.wall = deadlines.elapsed();
     answer.log = running_->log();

@@ -17,18 +17,18 @@ let answered = true;
 
 class BadResult extends Error {}
 
-function readExactly(size) {
+function readExactly(descriptor, size) {
   const buffer = Buffer.alloc(size);
   for (let at = 0; at < size;) {
-    const count = readSync(CONTROL, buffer, at, size - at);
+    const count = readSync(descriptor, buffer, at, size - at);
     if (count === 0) exit(0); // the host has gone
     at += count;
   }
   return buffer;
 }
 
-function readFrame() {
-  return parse(readExactly(readExactly(4).readUInt32LE()).toString());
+function readFrame(descriptor) {
+  return parse(readExactly(descriptor, readExactly(descriptor, 4).readUInt32LE()).toString());
 }
 
 function writeAll(descriptor, data) {
@@ -41,11 +41,21 @@ function writeAll(descriptor, data) {
   }
 }
 
-function writeResult(result) {
-  const text = Buffer.from(stringify(result));
+function writeFrame(value) {
+  const text = Buffer.from(stringify(value));
   const header = Buffer.alloc(4);
   header.writeUInt32LE(text.length);
   writeAll(RESULTS, Buffer.concat([header, text]));
+}
+
+function candidateRunner(granted) {
+  return ({ language, source, stdin = "", limits = {} }) => {
+    if (!granted) throw new Error('run_candidate is not granted: the evaluator\'s definition needs grants = ["candidate"]');
+    for (const text of [language, source, stdin])
+      if (typeof text !== "string") throw new TypeError("run_candidate: language, source and stdin must be strings");
+    writeFrame({ call: "run_candidate", params: { language, source, stdin, limits } });
+    return readFrame(RESULTS);
+  };
 }
 
 function writeRecord(kind) {
@@ -107,7 +117,7 @@ function failure(error) {
 function answer(result) {
   if (answered) return;
   answered = true;
-  writeResult(result);
+  writeFrame(result);
   writeRecord(ENDED);
 }
 
@@ -121,6 +131,7 @@ async function imported(specifier) {
 
 async function load(request) {
   globalThis.params = request.params;
+  globalThis.assay = { params: request.params, run_candidate: candidateRunner(request.may_run_candidates) };
   const module = new vm.SourceTextModule(request.source, {
     identifier: `${request.evaluator}.mjs`,
     importModuleDynamically: (specifier) => import(specifier),
@@ -133,7 +144,7 @@ async function load(request) {
 }
 
 async function evaluate(run) {
-  const item = readFrame();
+  const item = readFrame(CONTROL);
   answered = false;
   try {
     answer(resultOf(await run(item)));
@@ -146,11 +157,11 @@ if (!LOCKED) exit(1);
 for (const name of ["LD_PRELOAD", "ASSAY_LOCK", "ASSAY_ISOLATION"]) delete process.env[name];
 let run;
 try {
-  run = await load(readFrame());
+  run = await load(readFrame(CONTROL));
 } catch (error) {
   if (error instanceof SyntaxError) throw error; // where it is, Node tells by printing it and no other way
   const message = error instanceof BadResult ? error.message : explained(error);
-  writeResult({ error: { kind: "config", message } });
+  writeFrame({ error: { kind: "config", message } });
   writeRecord(REFUSED);
   exit(0);
 }

@@ -63,6 +63,7 @@ class Python : public Runtime {
     } else {
       spent_ = true;
     }
+    spent_ |= interpreter_->awaits_answer();
     interpreter_->conclude(accounting_, answer);
     answer.wall = deadlines.elapsed();
     answer.log = interpreter_->log();

@@ -16,6 +16,7 @@ import types
 CONTROL, RESULTS = 3, 4
 STARTED, ENDED, LOADED, REFUSED = 1, 2, 3, 4
 ENCODE = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
+COMPACT = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 DECODE = json.JSONDecoder().decode
 WARM_UP = 40  # calls after which the interpreter has made all it makes of a function
 RECORD = struct.Struct("<iiqq")  # kind, process or status, processor time in us, peak memory in bytes
@@ -28,10 +29,10 @@ class BadResult(Exception):
     pass
 
 
-def read_exactly(size):
+def read_exactly(descriptor, size):
     parts = []
     while size > 0:
-        part = os.read(CONTROL, min(size, 1 << 20))
+        part = os.read(descriptor, min(size, 1 << 20))
         if not part:
             os._exit(0)  # the host has gone
         parts.append(part)
@@ -40,7 +41,7 @@ def read_exactly(size):
 
 
 def read_frame():
-    return read_exactly(int.from_bytes(read_exactly(4), "little"))
+    return read_exactly(CONTROL, int.from_bytes(read_exactly(CONTROL, 4), "little"))
 
 
 def write_all(descriptor, data):
@@ -131,7 +132,28 @@ def failure(error):
     return {"error": {"kind": "evaluator_error", "message": explained(error)[-16000:]}}
 
 
+class CandidateRunner:
+    """What `import assay` gives to evaluators."""
+
+    def __init__(self, granted):
+        self.granted = granted
+
+    def run_candidate(self, *, language, source, stdin="", limits=None):
+        if not self.granted:
+            raise PermissionError('run_candidate is not granted: the evaluator\'s definition needs grants = ["candidate"]')
+        if not isinstance(language, str) or not isinstance(source, str) or not isinstance(stdin, str):
+            raise TypeError("run_candidate: language, source and stdin must be strings")
+        params = {"language": language, "source": source, "stdin": stdin, "limits": dict(limits or {})}
+        text = COMPACT({"call": "run_candidate", "params": params}).encode()
+        write_all(RESULTS, len(text).to_bytes(4, "little") + text)
+        return json.loads(read_exactly(RESULTS, int.from_bytes(read_exactly(RESULTS, 4), "little")))
+
+
 def load(request):
+    assay = types.ModuleType("assay")
+    assay.run_candidate = CandidateRunner(request["may_run_candidates"]).run_candidate
+    assay.params = request["params"]
+    sys.modules["assay"] = assay
     # A file name that tracebacks show, with its lines.
     name = request["evaluator"] + ".py"
     linecache.cache[name] = (len(request["source"]), None, request["source"].splitlines(True), name)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,7 +27,20 @@ class Runtime {
   virtual bool is_spent() const = 0;
 };
 
+/// The pool, which does things for evaluators while an item runs. One call at a time.
+class Caller {
+ public:
+  virtual ~Caller() = default;
+  virtual void call(std::string_view method, std::string_view params) = 0;
+  /// Readable when answer() may have something.
+  virtual int fd() const = 0;
+  /// JSON text, valid until the next call; nullopt when it is not all there yet. Does not return when the
+  /// pool has gone.
+  virtual std::optional<std::string_view> answer() = 0;
+};
+
 struct Surroundings {
+  Caller* caller = nullptr;     ///< never null in a host
   bool has_namespaces = false;  ///< and with them /tmp, /proc and the death of everything with this process
   Signals signals = Signals::refused;
   Accounting accounting;
@@ -38,6 +52,9 @@ struct Surroundings {
 Result<std::unique_ptr<Runtime>> start_command(wire::EvaluatorSource source,
                                                const Surroundings& surroundings);
 Result<std::unique_ptr<Runtime>> start_python(wire::EvaluatorSource source, const Surroundings& surroundings);
+/// Runs programs: an item is {language, source, stdin}, the score the exit code, the reason standard output.
+Result<std::unique_ptr<Runtime>> start_candidate(wire::EvaluatorSource source,
+                                                 const Surroundings& surroundings);
 Result<std::unique_ptr<Runtime>> start_node(wire::EvaluatorSource source, const Surroundings& surroundings);
 
 }  // namespace assay::sandbox::process

@@ -133,6 +133,17 @@ std::optional<std::string_view> item_of(std::string_view params) {
   return good ? item : std::nullopt;
 }
 
+bool read_grants(JsonReader& reader, EvaluatorSource& source) {
+  bool first = true;
+  if (reader.peek() != JsonReader::Kind::array || !reader.open('[')) return false;
+  while (reader.next(']', first)) {
+    const auto grant = reader.read_string();
+    if (!grant) return false;
+    source.may_run_candidates |= *grant == "candidate";
+  }
+  return !reader.failed();
+}
+
 }  // namespace
 
 char* FrameReader::prepare(size_t bytes) {
@@ -184,6 +195,17 @@ std::optional<Request> parse_request(std::string_view text) {
   return request;
 }
 
+std::optional<std::string_view> parse_call_answer(std::string_view text) {
+  JsonReader reader(text);
+  std::optional<std::string_view> result;
+  const bool good = each_member(reader, [&](const std::string& key) {
+    const auto value = reader.skip();
+    if (key == "result") result = value;
+    return value.has_value();
+  });
+  return good && reader.at_end() ? result : std::nullopt;
+}
+
 std::optional<EvaluatorSource> parse_initialize(std::string_view params) {
   JsonReader reader(params);
   EvaluatorSource source;
@@ -193,6 +215,7 @@ std::optional<EvaluatorSource> parse_initialize(std::string_view params) {
     if (key == "evaluator") return read_text(reader, source.name);
     if (key == "language") return read_text(reader, source.language);
     if (key == "source") return read_text(reader, source.source);
+    if (key == "grants") return read_grants(reader, source);
     if (key == "isolation") return read_text(reader, source.isolation);
     if (key == "limits") return read_limits(reader, source.limits);
     const auto value = reader.skip();
@@ -206,6 +229,15 @@ std::optional<EvaluatorSource> parse_initialize(std::string_view params) {
 void append_initialized(std::string& out, int64_t id) {
   const size_t start = start_frame(out, id);
   out += R"(,"result":{"max_in_flight":4096})";
+  finish_frame(out, start);
+}
+
+void append_call(std::string& out, std::string_view method, std::string_view params) {
+  const size_t start = start_frame(out, 0);
+  out += R"(,"method":")";
+  out += method;
+  out += R"(","params":)";
+  out += params;
   finish_frame(out, start);
 }
 

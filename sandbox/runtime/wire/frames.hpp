@@ -27,7 +27,8 @@ struct EvaluatorSource {
   std::string language;
   std::string name;  ///< the chunk name in messages
   std::string source;
-  std::string params = "{}";       ///< a JSON object
+  std::string params = "{}";  ///< a JSON object
+  bool may_run_candidates = false;
   std::string isolation = "item";  ///< or "run": node's processes may serve many items
   EvaluatorLimits limits;
 };
@@ -78,12 +79,17 @@ struct Request {
 /// nullopt for anything that is no request of this protocol. Views into `text`.
 std::optional<Request> parse_request(std::string_view text);
 
+/// The result, JSON text, in an answer to a call of ours; nullopt for anything else. A view into `text`.
+std::optional<std::string_view> parse_call_answer(std::string_view text);
+
 /// nullopt when a member is missing or wrong.
 std::optional<EvaluatorSource> parse_initialize(std::string_view params);
 
 // Each appends one frame.
 void append_initialized(std::string& out, int64_t id);
 void append_answer(std::string& out, int64_t id, const Answer& answer);
+/// A call that the evaluator makes while an item runs; `params` is a JSON object.
+void append_call(std::string& out, std::string_view method, std::string_view params);
 void append_error(std::string& out, int64_t id, const Error& error);
 
 }  // namespace assay::sandbox::wire

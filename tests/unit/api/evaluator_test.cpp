@@ -54,6 +54,8 @@ TEST_CASE("Evaluators: what is refused", "[api][evaluator]") {
       {R"({"params":[]})", 422, "params"},
       {R"({"requirements":["numpy"]})", 422, "requirements"},
       {R"({"isolation":"run"})", 422, "isolation"},
+      {R"({"grants":["root"]})", 422, "grants"},
+      {R"({"language":"shell","grants":["candidate"]})", 422, "grants"},
       {R"({"language":"node","isolation":"shard"})", 422, "isolation"},
       {R"({"prompt":"p"})", 422, "prompt"},
       {R"({"container":"nobody"})", 404, "container"},

@@ -152,6 +152,32 @@ case $item in *'"text":"c"'*) echo '{"score": 0.25, "reason": "found"}' ;; *) ec
   }));
 }
 
+TEST_CASE("programs of all kinds share the places, and none starves", "[sandbox][runtimes]") {
+  PoolFixture pool({.hosts = GENERATE(size_t{1}, size_t{2})});
+  const std::vector<std::shared_ptr<const Program>> programs = {
+      evaluator("shell", "echo 1"), evaluator("shell", "echo 2"), python("    return 3"),
+      evaluator("lua", "function run_evaluation(item) return 4 end")};
+  // Endless work for each; all must go on getting turns.
+  std::vector<int> done(programs.size());
+  bool stop = false;
+  size_t under_way = 0;
+  std::function<void(size_t)> again = [&](size_t i) {
+    if (stop) return;
+    under_way++;
+    pool->submit(programs[i], kItem, [&, i](Outcome outcome) {
+      under_way--;
+      REQUIRE(outcome.score == static_cast<double>(i + 1));
+      done[i]++;
+      again(i);
+    });
+  };
+  for (size_t i = 0; i < programs.size(); i++)
+    for (int n = 0; n < 5; n++) again(i);
+  pool.run_until([&] { return std::ranges::all_of(done, [](int count) { return count >= 10; }); });
+  stop = true;
+  pool.run_until([&] { return under_way == 0; });
+}
+
 TEST_CASE("shell: without namespaces it is refused, with the reason", "[sandbox][command]") {
   PoolFixture pool({.mode = Mode::nons});
   if (!can_run(pool)) return;
