@@ -61,6 +61,7 @@ bool lower_limit(__rlimit_resource_t resource, rlim_t wanted) {
 
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail_child(error_copy, kDescriptorsStep, errno);
   if ((plan.memory_bytes != 0 && !lower_limit(RLIMIT_DATA, plan.memory_bytes)) ||
+      (plan.address_space_bytes != 0 && !lower_limit(RLIMIT_AS, plan.address_space_bytes)) ||
       !lower_limit(RLIMIT_CPU, plan.cpu_seconds) || !lower_limit(RLIMIT_NOFILE, kDescriptors))
     fail_child(error_copy, kLimits, errno);
   if (ruleset >= 0)

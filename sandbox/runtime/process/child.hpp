@@ -27,6 +27,8 @@ struct ChildPlan {
   Policy policy = Policy::command;
   Signals signals = Signals::refused;
   uint64_t memory_bytes = 0;  ///< of one process; 0: no limit
+  /// Of one process; 0: no limit. What is mapped and never written is no memory of its own, but costs tables.
+  uint64_t address_space_bytes = 0;
   uint64_t cpu_seconds = 0;
   int ruleset = -1;
 };

@@ -320,12 +320,14 @@ class Writer {
   }
 
   void allow_private_data(uint32_t mmap) {
-    program_.if_equal(mmap, 9);
+    program_.if_equal(mmap, 11);
     program_.load(BpfProgram::argument(2));
     program_.statement(BPF_ALU | BPF_AND | BPF_K, PROT_WRITE | PROT_EXEC);
     program_.if_equal(PROT_WRITE | PROT_EXEC, 1);
     program_.give(refuse(EACCES));
     program_.load(BpfProgram::argument(3));
+    program_.if_bits(MAP_GROWSDOWN, 1);
+    program_.give(refuse(ENOMEM));
     program_.statement(BPF_ALU | BPF_AND | BPF_K, MAP_SHARED | MAP_ANONYMOUS);
     program_.if_equal(MAP_SHARED | MAP_ANONYMOUS, 1);
     program_.give(refuse(ENOMEM));
@@ -360,7 +362,8 @@ void write_base(Writer& writer, Policy policy, Signals signals) {
     writer.give(kAllowedToCommands, SECCOMP_RET_ALLOW);
     writer.give({SYS_mmap, SYS_mprotect}, SECCOMP_RET_ALLOW);
   } else {
-    // Refused and not deadly: libffi asks, and does without. Shared memory is not counted by RLIMIT_DATA.
+    // Refused and not deadly: libffi asks, and does without. Shared memory, and what grows down like a stack,
+    // are not counted by RLIMIT_DATA.
     writer.refuse_all_bits(SYS_mprotect, 2, PROT_WRITE | PROT_EXEC, refuse(EACCES));
     writer.allow_private_data(SYS_mmap);
     if (signals == Signals::contained) writer.give({SYS_tgkill}, SECCOMP_RET_ALLOW);  // for abort(3)

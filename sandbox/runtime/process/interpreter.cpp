@@ -72,6 +72,7 @@ Result<std::unique_ptr<Interpreter>> Interpreter::start(const InterpreterPlan& p
   child.policy = Policy::interpreter;
   child.signals = surroundings.signals;
   child.memory_bytes = plan.memory_bytes;
+  child.address_space_bytes = plan.address_space_bytes;
   child.cpu_seconds = plan.cpu_seconds;
   child.ruleset = surroundings.ruleset;
   ASSAY_TRY(Child process, start_child(child));
