@@ -66,7 +66,8 @@ bool lower_limit(__rlimit_resource_t resource, rlim_t wanted) {
     fail_child(error_copy, kLimits, errno);
   if (ruleset >= 0)
     if (const int error = restrict_with_landlock(ruleset)) fail_child(error_copy, kLandlock, error);
-  if (const int error = install_filter(plan.policy, plan.signals)) fail_child(error_copy, kSeccomp, error);
+  if (const int error = install_filter(plan.policy, plan.signals, plan.files))
+    fail_child(error_copy, kSeccomp, error);
   execve(argv[0], argv, environment);
   fail_child(error_copy, kExecute, errno);
 }

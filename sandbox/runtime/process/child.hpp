@@ -26,6 +26,7 @@ struct ChildPlan {
   std::vector<int> fds;  ///< become 0, 1, 2, …; borrowed
   Policy policy = Policy::command;
   Signals signals = Signals::refused;
+  Files files = Files::own;
   uint64_t memory_bytes = 0;  ///< of one process; 0: no limit
   /// Of one process; 0: no limit. What is mapped and never written is no memory of its own, but costs tables.
   uint64_t address_space_bytes = 0;

@@ -109,12 +109,8 @@ const Calls kAllowed = {
     SYS_mkdirat,
     SYS_linkat,
     SYS_symlinkat,
-    SYS_truncate,
     SYS_ftruncate,
     SYS_fallocate,
-    SYS_fchmod,
-    SYS_fchmodat,
-    SYS_utimensat,
     SYS_umask,
     // who and where am I
     SYS_getrandom,
@@ -167,10 +163,15 @@ const Calls kAllowed = {
     SYS_rmdir,
     SYS_link,
     SYS_symlink,
-    SYS_chmod,
-    SYS_utime,
-    SYS_utimes,
     SYS_getpgrp,
+#endif
+};
+
+/// What Landlock leaves to the file's owner.
+const Calls kFileAttributes = {
+    SYS_fchmod, SYS_fchmodat, SYS_utimensat, SYS_truncate,
+#if defined(__x86_64__)
+    SYS_chmod,  SYS_utime,    SYS_utimes,
 #endif
 };
 
@@ -354,9 +355,10 @@ class Writer {
   BpfProgram program_;
 };
 
-void write_base(Writer& writer, Policy policy, Signals signals) {
+void write_base(Writer& writer, Policy policy, Signals signals, Files files) {
   writer.begin();
   writer.give(kAllowed, SECCOMP_RET_ALLOW);
+  if (files == Files::own) writer.give(kFileAttributes, SECCOMP_RET_ALLOW);
   writer.give(kForks, SECCOMP_RET_ALLOW);
   if (policy == Policy::command) {
     writer.give(kAllowedToCommands, SECCOMP_RET_ALLOW);
@@ -404,12 +406,12 @@ void write_item(Writer& writer) {
 
 }  // namespace
 
-int install_filter(Policy policy, Signals signals) noexcept {
+int install_filter(Policy policy, Signals signals, Files files) noexcept {
   Writer writer;
   if (policy == Policy::item)
     write_item(writer);
   else
-    write_base(writer, policy, signals);
+    write_base(writer, policy, signals, files);
   return writer.install();
 }
 

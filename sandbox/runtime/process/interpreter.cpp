@@ -71,6 +71,7 @@ Result<std::unique_ptr<Interpreter>> Interpreter::start(const InterpreterPlan& p
                results->theirs.get()};
   child.policy = Policy::interpreter;
   child.signals = surroundings.signals;
+  child.files = surroundings.has_namespaces ? Files::own : Files::none;
   child.memory_bytes = plan.memory_bytes;
   child.address_space_bytes = plan.address_space_bytes;
   child.cpu_seconds = plan.cpu_seconds;
