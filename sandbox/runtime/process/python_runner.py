@@ -155,6 +155,11 @@ def answer(run, text):
 
 def run_item(run, text):
     os.close(CONTROL)
+    for descriptor in (1, 2, RESULTS):
+        try:
+            os.set_blocking(descriptor, True)  # an earlier item may have changed it for all that share the open file
+        except OSError:
+            pass  # the evaluator has closed it
     try:
         try:
             frame = answer(run, text)
