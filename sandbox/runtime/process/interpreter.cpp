@@ -18,6 +18,7 @@ namespace {
 constexpr size_t kHeader = 4;
 constexpr int kDeathMs = 100;               // from a kill to the interpreter's word of it
 constexpr size_t kResultSlack = 64U << 10;  // beyond the result: JSON's escapes, the message of an error
+constexpr int kChannelBytes = 64 << 10;     // the kernel doubles it; two of read_some() take more
 
 struct Channel {
   UniqueFd ours, theirs;
@@ -28,6 +29,9 @@ std::optional<Channel> make_channel() {
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return std::nullopt;
   Channel channel{UniqueFd(ends[0]), UniqueFd(ends[1])};
   if (fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) return std::nullopt;
+  // However much the machine gives to sockets: what one item leaves in it must not be left for the next.
+  if (setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &kChannelBytes, sizeof kChannelBytes) != 0)
+    return std::nullopt;
   return channel;
 }
 
