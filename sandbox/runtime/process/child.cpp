@@ -49,6 +49,7 @@ bool lower_limit(__rlimit_resource_t resource, rlim_t wanted) {
 /// Only this runs between the fork and execve. This process has one thread, so it may use what it likes.
 [[noreturn]] void run_child(const ChildPlan& plan, char* const* argv, char* const* environment,
                             int error_fd) {
+  signal(SIGPIPE, SIG_DFL);  // ours is ignored, and what is ignored stays so: `yes | head -1` would not end
   std::vector<int> high;
   for (const int fd : plan.fds) high.push_back(fcntl(fd, F_DUPFD, kFirstPlaced));
   const int error_copy = fcntl(error_fd, F_DUPFD_CLOEXEC, kFirstPlaced);
