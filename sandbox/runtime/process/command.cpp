@@ -154,9 +154,9 @@ class Command : public Runtime {
   /// In this order: want of memory shows itself in many ways, a deadline as a kill.
   std::optional<Error> verdict(int status, const wire::Answer& answer) {
     if (accounting().killed_for_memory()) return limit_error(ErrorKind::memory_limit, source_.limits);
-    if (killed_) return limit_error(*killed_, source_.limits);
-    // By processes that it did not wait for.
+    // By processes that nobody saw until they were reaped.
     if (answer.cpu >= source_.limits.cpu) return limit_error(ErrorKind::cpu_limit, source_.limits);
+    if (killed_) return limit_error(*killed_, source_.limits);
     auto error = error_of_status(status);
     if (error && error->kind == ErrorKind::evaluator_error) append_tail(error->message, log_.text());
     return error;
