@@ -184,6 +184,9 @@ void Interpreter::take_record(Deadlines& deadlines) {
     case Record::refused:
       end_ = End::refused;
       break;
+    case Record::not_started:
+      end_ = End::not_started;
+      break;
     default:
       end_ = End::lost;
   }
@@ -206,6 +209,10 @@ void Interpreter::conclude(const Accounting& accounting, wire::Answer& answer) {
     answer.error = limit_error(*killed_, limits_);
   } else if (loss) {
     answer.error = std::move(loss);
+  } else if (end_ == End::not_started) {
+    answer.error =
+        Error{ErrorKind::pids_limit,
+              "no process could be started for the item: the evaluator's top level has taken them all"};
   } else if (auto error = error_of_status(end_ == End::ended ? last_.value : 0)) {
     if (error->kind == ErrorKind::evaluator_error) {
       error->kind = ErrorKind::crashed;

@@ -24,7 +24,7 @@ namespace assay::sandbox::process {
 
 /// As the runners pack it.
 struct Record {
-  enum Kind : int32_t { started = 1, ended = 2, loaded = 3, refused = 4 };
+  enum Kind : int32_t { started = 1, ended = 2, loaded = 3, refused = 4, not_started = 5 };
   int32_t kind;
   int32_t value;  ///< started: the process of the item; ended: its status, as wait(2) has it
   int64_t cpu_us;
@@ -58,7 +58,7 @@ class Interpreter {
   /// Goes on until the runner says that it is done, a limit is reached, or the process is gone.
   void watch(Deadlines& deadlines);
 
-  enum class End { none, ended, loaded, refused, lost };
+  enum class End { none, ended, loaded, refused, not_started, lost };
   End end() const { return end_; }
   const Record& last() const { return last_; }
   bool has_result() const { return !result_.empty(); }

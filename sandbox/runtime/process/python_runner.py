@@ -14,7 +14,7 @@ import traceback
 import types
 
 CONTROL, RESULTS = 3, 4
-STARTED, ENDED, LOADED, REFUSED = 1, 2, 3, 4
+STARTED, ENDED, LOADED, REFUSED, NOT_STARTED = 1, 2, 3, 4, 5
 ENCODE = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
 DECODE = json.JSONDecoder().decode
 WARM_UP = 40  # calls after which the interpreter has made all it makes of a function
@@ -211,7 +211,11 @@ def main():
     write_all(CONTROL, RECORD.pack(LOADED, 0, 0, 0))
     while True:
         text = read_frame().decode()
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError:
+            write_all(CONTROL, RECORD.pack(NOT_STARTED, 0, 0, 0))
+            continue
         if child == 0:
             run_item(run, text)
         del text
