@@ -115,6 +115,7 @@ void Interpreter::send(std::string_view text) {
   end_ = End::none;
   killed_.reset();
   item_ = UniqueFd();
+  started_ = false;
   last_ = {};
   write_input();
 }
@@ -169,8 +170,15 @@ void Interpreter::take_record(Deadlines& deadlines) {
   if (record_bytes_ < sizeof record_) return;
   record_bytes_ = 0;
   last_ = record_;
+  // Each kind has its time. An evaluator that writes records itself could pair an item of its own with the
+  // result of another, or keep us busy: its interpreter is given up.
+  if (!is_due(record_.kind)) {
+    end_ = End::lost;
+    return;
+  }
   switch (record_.kind) {
     case Record::started:
+      started_ = true;
       item_ = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, record_.value, 0)));
       deadlines.watch(record_.value);
       if (killed_) stop(*killed_);
@@ -180,6 +188,7 @@ void Interpreter::take_record(Deadlines& deadlines) {
       break;
     case Record::loaded:
       end_ = End::loaded;
+      loaded_ = true;
       break;
     case Record::refused:
       end_ = End::refused;
@@ -187,8 +196,21 @@ void Interpreter::take_record(Deadlines& deadlines) {
     case Record::not_started:
       end_ = End::not_started;
       break;
+  }
+}
+
+bool Interpreter::is_due(int32_t kind) const {
+  switch (kind) {
+    case Record::started:
+    case Record::not_started:
+      return loaded_ && !started_;
+    case Record::ended:
+      return loaded_;
+    case Record::loaded:
+    case Record::refused:
+      return !loaded_;
     default:
-      end_ = End::lost;
+      return false;
   }
 }
 

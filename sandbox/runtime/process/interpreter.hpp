@@ -76,6 +76,7 @@ class Interpreter {
   void take_log();
   void take_results();
   void take_record(Deadlines& deadlines);
+  bool is_due(int32_t kind) const;
   void stop(ErrorKind reason);
   std::optional<Error> error_of_loss();
   void read_frame(wire::Answer& answer) const;
@@ -92,6 +93,7 @@ class Interpreter {
   Record record_{}, last_{};
   size_t record_bytes_ = 0;
   wire::LogBuffer log_;
+  bool loaded_ = false, started_ = false;
   End end_ = End::none;
   std::optional<ErrorKind> killed_;
 };
