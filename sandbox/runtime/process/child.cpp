@@ -49,6 +49,7 @@ bool lower_limit(__rlimit_resource_t resource, rlim_t wanted) {
 /// Only this runs between the fork and execve. This process has one thread, so it may use what it likes.
 [[noreturn]] void run_child(const ChildPlan& plan, char* const* argv, char* const* environment,
                             int error_fd) {
+  signal(SIGPIPE, SIG_DFL);  // ours is ignored, and what is ignored stays so: `yes | head -1` would not end
   std::vector<int> high;
   for (const int fd : plan.fds) high.push_back(fcntl(fd, F_DUPFD, kFirstPlaced));
   const int error_copy = fcntl(error_fd, F_DUPFD_CLOEXEC, kFirstPlaced);
@@ -61,11 +62,13 @@ bool lower_limit(__rlimit_resource_t resource, rlim_t wanted) {
 
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail_child(error_copy, kDescriptorsStep, errno);
   if ((plan.memory_bytes != 0 && !lower_limit(RLIMIT_DATA, plan.memory_bytes)) ||
+      (plan.address_space_bytes != 0 && !lower_limit(RLIMIT_AS, plan.address_space_bytes)) ||
       !lower_limit(RLIMIT_CPU, plan.cpu_seconds) || !lower_limit(RLIMIT_NOFILE, kDescriptors))
     fail_child(error_copy, kLimits, errno);
   if (ruleset >= 0)
     if (const int error = restrict_with_landlock(ruleset)) fail_child(error_copy, kLandlock, error);
-  if (const int error = install_filter(plan.policy, plan.signals)) fail_child(error_copy, kSeccomp, error);
+  if (const int error = install_filter(plan.policy, plan.signals, plan.files))
+    fail_child(error_copy, kSeccomp, error);
   execve(argv[0], argv, environment);
   fail_child(error_copy, kExecute, errno);
 }

@@ -26,7 +26,10 @@ struct ChildPlan {
   std::vector<int> fds;  ///< become 0, 1, 2, …; borrowed
   Policy policy = Policy::command;
   Signals signals = Signals::refused;
+  Files files = Files::own;
   uint64_t memory_bytes = 0;  ///< of one process; 0: no limit
+  /// Of one process; 0: no limit. What is mapped and never written is no memory of its own, but costs tables.
+  uint64_t address_space_bytes = 0;
   uint64_t cpu_seconds = 0;
   int ruleset = -1;
 };

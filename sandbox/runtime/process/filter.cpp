@@ -109,12 +109,8 @@ const Calls kAllowed = {
     SYS_mkdirat,
     SYS_linkat,
     SYS_symlinkat,
-    SYS_truncate,
     SYS_ftruncate,
     SYS_fallocate,
-    SYS_fchmod,
-    SYS_fchmodat,
-    SYS_utimensat,
     SYS_umask,
     // who and where am I
     SYS_getrandom,
@@ -167,10 +163,15 @@ const Calls kAllowed = {
     SYS_rmdir,
     SYS_link,
     SYS_symlink,
-    SYS_chmod,
-    SYS_utime,
-    SYS_utimes,
     SYS_getpgrp,
+#endif
+};
+
+/// What Landlock leaves to the file's owner.
+const Calls kFileAttributes = {
+    SYS_fchmod, SYS_fchmodat, SYS_utimensat, SYS_truncate,
+#if defined(__x86_64__)
+    SYS_chmod,  SYS_utime,    SYS_utimes,
 #endif
 };
 
@@ -320,12 +321,14 @@ class Writer {
   }
 
   void allow_private_data(uint32_t mmap) {
-    program_.if_equal(mmap, 9);
+    program_.if_equal(mmap, 11);
     program_.load(BpfProgram::argument(2));
     program_.statement(BPF_ALU | BPF_AND | BPF_K, PROT_WRITE | PROT_EXEC);
     program_.if_equal(PROT_WRITE | PROT_EXEC, 1);
     program_.give(refuse(EACCES));
     program_.load(BpfProgram::argument(3));
+    program_.if_bits(MAP_GROWSDOWN, 1);
+    program_.give(refuse(ENOMEM));
     program_.statement(BPF_ALU | BPF_AND | BPF_K, MAP_SHARED | MAP_ANONYMOUS);
     program_.if_equal(MAP_SHARED | MAP_ANONYMOUS, 1);
     program_.give(refuse(ENOMEM));
@@ -352,15 +355,17 @@ class Writer {
   BpfProgram program_;
 };
 
-void write_base(Writer& writer, Policy policy, Signals signals) {
+void write_base(Writer& writer, Policy policy, Signals signals, Files files) {
   writer.begin();
   writer.give(kAllowed, SECCOMP_RET_ALLOW);
+  if (files == Files::own) writer.give(kFileAttributes, SECCOMP_RET_ALLOW);
   writer.give(kForks, SECCOMP_RET_ALLOW);
   if (policy == Policy::command) {
     writer.give(kAllowedToCommands, SECCOMP_RET_ALLOW);
     writer.give({SYS_mmap, SYS_mprotect}, SECCOMP_RET_ALLOW);
   } else {
-    // Refused and not deadly: libffi asks, and does without. Shared memory is not counted by RLIMIT_DATA.
+    // Refused and not deadly: libffi asks, and does without. Shared memory, and what grows down like a stack,
+    // are not counted by RLIMIT_DATA.
     writer.refuse_all_bits(SYS_mprotect, 2, PROT_WRITE | PROT_EXEC, refuse(EACCES));
     writer.allow_private_data(SYS_mmap);
     if (signals == Signals::contained) writer.give({SYS_tgkill}, SECCOMP_RET_ALLOW);  // for abort(3)
@@ -401,12 +406,12 @@ void write_item(Writer& writer) {
 
 }  // namespace
 
-int install_filter(Policy policy, Signals signals) noexcept {
+int install_filter(Policy policy, Signals signals, Files files) noexcept {
   Writer writer;
   if (policy == Policy::item)
     write_item(writer);
   else
-    write_base(writer, policy, signals);
+    write_base(writer, policy, signals, files);
   return writer.install();
 }
 

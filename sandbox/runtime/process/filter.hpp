@@ -15,9 +15,14 @@ enum class Policy {
 /// Whether Landlock or a namespace keeps signals from what is not the evaluator's; else it may send none.
 enum class Signals { contained, refused };
 
+/// Whether there is a place with files of the evaluator's own. Without one it may not change the mode, the
+/// times or (by name) the size of any file: Landlock minds the last since its third version and the others
+/// never, and they may be the files of whoever runs us.
+enum class Files { own, none };
+
 /// Installs the filter for `policy` on the calling thread; 0 or an errno. Needs no_new_privs. What is not
 /// allowed fails with EPERM (or what a C library takes for "use something older"), so that an evaluator gets
 /// an error it can read; what no honest program calls ends the process with SIGSYS. Async-signal-safe.
-int install_filter(Policy policy, Signals signals) noexcept;
+int install_filter(Policy policy, Signals signals, Files files) noexcept;
 
 }  // namespace assay::sandbox::process

@@ -44,9 +44,11 @@ constexpr std::array kReadable = {"/usr",
                                   "/lib64",
                                   "/etc/alternatives",
                                   "/etc/ld.so.cache",
+                                  "/dev/zero",
                                   "/dev/random",
                                   "/dev/urandom"};
-constexpr std::array kDevices = {"/dev/null", "/dev/zero", "/dev/full"};
+// Not /dev/zero: mapped for writing and shared, it is memory that RLIMIT_DATA does not count.
+constexpr std::array kDevices = {"/dev/null", "/dev/full"};
 
 class Host : public Caller {
  public:

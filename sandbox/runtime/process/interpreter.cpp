@@ -19,6 +19,7 @@ constexpr size_t kHeader = 4;
 constexpr std::string_view kCallMark = R"({"call":"run_candidate","params":)";  // as the runners write it
 constexpr int kDeathMs = 100;               // from a kill to the interpreter's word of it
 constexpr size_t kResultSlack = 64U << 10;  // beyond the result: JSON's escapes, the message of an error
+constexpr int kChannelBytes = 64 << 10;     // the kernel doubles it; two of read_some() take more
 
 struct Channel {
   UniqueFd ours, theirs;
@@ -29,6 +30,9 @@ std::optional<Channel> make_channel() {
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return std::nullopt;
   Channel channel{UniqueFd(ends[0]), UniqueFd(ends[1])};
   if (fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0) return std::nullopt;
+  // However much the machine gives to sockets: what one item leaves in it must not be left for the next.
+  if (setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &kChannelBytes, sizeof kChannelBytes) != 0)
+    return std::nullopt;
   return channel;
 }
 
@@ -87,7 +91,9 @@ Result<std::unique_ptr<Interpreter>> Interpreter::start(const InterpreterPlan& p
                results->theirs.get()};
   child.policy = Policy::interpreter;
   child.signals = surroundings.signals;
+  child.files = surroundings.has_namespaces ? Files::own : Files::none;
   child.memory_bytes = plan.memory_bytes;
+  child.address_space_bytes = plan.address_space_bytes;
   child.cpu_seconds = plan.cpu_seconds;
   child.ruleset = surroundings.ruleset;
   ASSAY_TRY(Child process, start_child(child));
@@ -125,6 +131,7 @@ void Interpreter::send(std::string_view text) {
   end_ = End::none;
   killed_.reset();
   item_ = UniqueFd();
+  started_ = false;
   last_ = {};
   write_input();
 }
@@ -212,8 +219,15 @@ void Interpreter::take_record(Deadlines& deadlines) {
   if (record_bytes_ < sizeof record_) return;
   record_bytes_ = 0;
   last_ = record_;
+  // Each kind has its time. An evaluator that writes records itself could pair an item of its own with the
+  // result of another, or keep us busy: its interpreter is given up.
+  if (!is_due(record_.kind)) {
+    end_ = End::lost;
+    return;
+  }
   switch (record_.kind) {
     case Record::started:
+      started_ = true;
       item_ = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, record_.value, 0)));
       deadlines.watch(record_.value);
       if (killed_) stop(*killed_);
@@ -223,12 +237,29 @@ void Interpreter::take_record(Deadlines& deadlines) {
       break;
     case Record::loaded:
       end_ = End::loaded;
+      loaded_ = true;
       break;
     case Record::refused:
       end_ = End::refused;
       break;
+    case Record::not_started:
+      end_ = End::not_started;
+      break;
+  }
+}
+
+bool Interpreter::is_due(int32_t kind) const {
+  switch (kind) {
+    case Record::started:
+    case Record::not_started:
+      return loaded_ && !started_;
+    case Record::ended:
+      return loaded_;
+    case Record::loaded:
+    case Record::refused:
+      return !loaded_;
     default:
-      end_ = End::lost;
+      return false;
   }
 }
 
@@ -249,6 +280,10 @@ void Interpreter::conclude(const Accounting& accounting, wire::Answer& answer) {
     answer.error = limit_error(*killed_, limits_);
   } else if (loss) {
     answer.error = std::move(loss);
+  } else if (end_ == End::not_started) {
+    answer.error =
+        Error{ErrorKind::pids_limit,
+              "no process could be started for the item: the evaluator's top level has taken them all"};
   } else if (auto error = error_of_status(end_ == End::ended ? last_.value : 0)) {
     if (error->kind == ErrorKind::evaluator_error) {
       error->kind = ErrorKind::crashed;

@@ -25,7 +25,7 @@ namespace assay::sandbox::process {
 
 /// As the runners pack it.
 struct Record {
-  enum Kind : int32_t { started = 1, ended = 2, loaded = 3, refused = 4 };
+  enum Kind : int32_t { started = 1, ended = 2, loaded = 3, refused = 4, not_started = 5 };
   int32_t kind;
   int32_t value;  ///< started: the process of the item; ended: its status, as wait(2) has it
   int64_t cpu_us;
@@ -37,6 +37,7 @@ struct InterpreterPlan {
   std::vector<std::string> argv;
   std::vector<std::string> environment;  ///< beside what every evaluator has
   uint64_t memory_bytes = 0;             ///< of one process; 0: no limit
+  uint64_t address_space_bytes = 0;      ///< likewise
   uint64_t cpu_seconds = 0;              ///< of one process, a backstop
 };
 
@@ -58,7 +59,7 @@ class Interpreter {
   /// Goes on until the runner says that it is done, a limit is reached, or the process is gone.
   void watch(Deadlines& deadlines);
 
-  enum class End { none, ended, loaded, refused, lost };
+  enum class End { none, ended, loaded, refused, not_started, lost };
   End end() const { return end_; }
   const Record& last() const { return last_; }
   /// True when the answer to a call is still to come: the line to the pool is then of no more use.
@@ -84,6 +85,7 @@ class Interpreter {
   void answer_call();
   void write_reply();
   void take_record(Deadlines& deadlines);
+  bool is_due(int32_t kind) const;
   void stop(ErrorKind reason);
   std::optional<Error> error_of_loss();
   void read_frame(wire::Answer& answer) const;
@@ -103,6 +105,7 @@ class Interpreter {
   Record record_{}, last_{};
   size_t record_bytes_ = 0;
   wire::LogBuffer log_;
+  bool loaded_ = false, started_ = false;
   End end_ = End::none;
   std::optional<ErrorKind> killed_;
 };

@@ -22,7 +22,7 @@ constexpr const char* kName = "ASSAY_LOCK";
 constexpr int kExitNoFilter = 125;
 
 bool lock() {
-  return install_filter(Policy::item, Signals::contained) == 0;
+  return install_filter(Policy::item, Signals::contained, Files::own) == 0;
 }
 
 void lock_child() {

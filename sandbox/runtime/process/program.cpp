@@ -132,9 +132,9 @@ std::optional<int> ProgramRun::finish(const Child& child, wire::Answer& answer) 
 /// In this order: want of memory shows itself in many ways, a deadline as a kill.
 std::optional<Error> ProgramRun::verdict(int status, const wire::Answer& answer) {
   if (surroundings_.accounting.killed_for_memory()) return limit_error(ErrorKind::memory_limit, limits_);
-  if (killed_) return limit_error(*killed_, limits_);
-  // By processes that it did not wait for.
+  // By processes that nobody saw until they were reaped.
   if (answer.cpu >= limits_.cpu) return limit_error(ErrorKind::cpu_limit, limits_);
+  if (killed_) return limit_error(*killed_, limits_);
   if (WIFSIGNALED(status)) return error_of_status(status);
   return std::nullopt;
 }

@@ -18,6 +18,7 @@ namespace {
 constexpr const char* kInterpreter = "/usr/bin/python3";
 constexpr int kItemsPerInterpreter = 10'000;  // all children of one share its random layout of memory
 constexpr uint64_t kCpuSeconds = 3'000;       // of an interpreter's whole life, and of an item's process
+constexpr uint64_t kUnwritten = 16ULL << 30;  // address space: its tables take 32 MiB at most
 
 class Python : public Runtime {
  public:
@@ -34,6 +35,7 @@ class Python : public Runtime {
               Interpreter::start({.argv = {kInterpreter, "-s", "-B", "-c", std::string(kPythonRunner)},
                                   .environment = {"PYTHONHASHSEED=0", "ASSAY_LOCK=children"},
                                   .memory_bytes = source_.limits.memory_bytes,
+                                  .address_space_bytes = source_.limits.memory_bytes + kUnwritten,
                                   .cpu_seconds = kCpuSeconds},
                                  source_.limits, surroundings));
     accounting_.start();

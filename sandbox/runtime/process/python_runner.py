@@ -14,7 +14,7 @@ import traceback
 import types
 
 CONTROL, RESULTS = 3, 4
-STARTED, ENDED, LOADED, REFUSED = 1, 2, 3, 4
+STARTED, ENDED, LOADED, REFUSED, NOT_STARTED = 1, 2, 3, 4, 5
 ENCODE = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
 COMPACT = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 DECODE = json.JSONDecoder().decode
@@ -177,6 +177,11 @@ def answer(run, text):
 
 def run_item(run, text):
     os.close(CONTROL)
+    for descriptor in (1, 2, RESULTS):
+        try:
+            os.set_blocking(descriptor, True)  # an earlier item may have changed it for all that share the open file
+        except OSError:
+            pass  # the evaluator has closed it
     try:
         try:
             frame = answer(run, text)
@@ -228,7 +233,11 @@ def main():
     write_all(CONTROL, RECORD.pack(LOADED, 0, 0, 0))
     while True:
         text = read_frame().decode()
-        child = os.fork()
+        try:
+            child = os.fork()
+        except OSError:
+            write_all(CONTROL, RECORD.pack(NOT_STARTED, 0, 0, 0))
+            continue
         if child == 0:
             run_item(run, text)
         del text

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int kDepth = 32;
 constexpr int kEntries = 2'000;
+constexpr mode_t kMode = 01777;
 
 /// Takes over `directory`.
 bool empty(int directory, int depth, int& budget) {
@@ -42,8 +43,12 @@ bool empty(int directory, int depth, int& budget) {
 
 bool empty_scratch() noexcept {
   const int directory = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  struct stat status{};
+  if (directory < 0 || fstat(directory, &status) != 0) return false;
+  // In a user namespace it belongs to the evaluator's user.
+  if ((status.st_mode & 07777) != kMode && fchmod(directory, kMode) != 0) return false;
   int budget = kEntries;
-  return directory >= 0 && empty(directory, kDepth, budget);
+  return empty(directory, kDepth, budget);
 }
 
 }  // namespace assay::sandbox::process
