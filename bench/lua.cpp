@@ -4,12 +4,6 @@
 // The evaluator and the items are of the kind that GSM8K makes: two worked answers of about half a kilobyte
 // each, the number behind the last "A:" taken from both and compared.
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -17,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/load.hpp"
 #include "core/json.hpp"
 #include "sandbox/runtime/pool.hpp"
 
@@ -24,10 +19,14 @@ namespace {
 
 using assay::Outcome;
 using assay::Task;
+using assay::bench::Load;
+using assay::bench::need;
+using assay::bench::run_to_end;
 using assay::sandbox::Pool;
 using assay::sandbox::PoolOptions;
 using assay::sandbox::Program;
-using Clock = std::chrono::steady_clock;
+
+constexpr size_t kItems = 64;  // different ones
 
 constexpr const char* kEvaluator = R"lua(
 local function answer(text)
@@ -63,88 +62,31 @@ std::string make_item(size_t index) {
   return item;
 }
 
-struct Figures {
-  double per_second = 0;
-  double p50_us = 0, p99_us = 0;
-  size_t wrong = 0;
-};
-
-/// Keeps `in_flight` evaluations under way until `items` have ended.
-class Load {
- public:
-  Load(Pool& pool, const Options& options, boost::asio::any_io_executor executor)
-      : pool_(pool),
-        options_(options),
-        program_(std::make_shared<Program>()),
-        done_(executor, Clock::time_point::max()) {
-    auto program = std::make_shared<Program>();
-    program->name = "gsm8k";
-    program->language = "lua";
-    program->source = kEvaluator;
-    program_ = std::move(program);
-    for (size_t i = 0; i < kItems; i++) items_.push_back(make_item(i));
-  }
-
-  Task<Figures> run() {
-    const auto ready = co_await pool_.prepare(program_);
-    if (!ready) {
-      std::fprintf(stderr, "%s\n", ready.error().message.c_str());
-      std::exit(3);
-    }
-    latencies_.reserve(options_.items);
-    const auto start = Clock::now();
-    for (size_t i = 0; i < std::min(options_.in_flight, options_.items); i++) submit();
-    boost::system::error_code ignored;
-    co_await done_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
-    const std::chrono::duration<double> took = Clock::now() - start;
-    std::sort(latencies_.begin(), latencies_.end());
-    Figures figures;
-    figures.per_second = static_cast<double>(options_.items) / took.count();
-    figures.p50_us = latencies_[latencies_.size() / 2];
-    figures.p99_us = latencies_[latencies_.size() * 99 / 100];
-    figures.wrong = wrong_;
-    co_return figures;
-  }
-
- private:
-  static constexpr size_t kItems = 64;
-
-  void submit() {
-    const auto sent = Clock::now();
-    pool_.submit(program_, items_[submitted_++ % kItems], [this, sent](Outcome outcome) {
-      latencies_.push_back(std::chrono::duration<double, std::micro>(Clock::now() - sent).count());
-      if (outcome.verdict != assay::Verdict::scored || outcome.score != 1) wrong_++;
-      if (submitted_ < options_.items) submit();
-      if (latencies_.size() == options_.items) done_.cancel();
-    });
-  }
-
-  Pool& pool_;
-  Options options_;
-  std::shared_ptr<const Program> program_;
-  boost::asio::steady_timer done_;
-  std::vector<std::string> items_;
-  std::vector<double> latencies_;
-  size_t submitted_ = 0, wrong_ = 0;
-};
+std::shared_ptr<const Program> evaluator() {
+  auto program = std::make_shared<Program>();
+  program->name = "gsm8k";
+  program->language = "lua";
+  program->source = kEvaluator;
+  return program;
+}
 
 Task<> run(boost::asio::any_io_executor executor, Options options) {
   PoolOptions pool_options;
   pool_options.hosts = options.hosts;
-  auto pool = co_await Pool::start(executor, pool_options);
-  if (!pool) {
-    std::fprintf(stderr, "%s\n", pool.error().message.c_str());
-    std::exit(3);
-  }
-  Load busy(**pool, options, executor);
-  const Figures throughput = co_await busy.run();
-  Options one_by_one = options;
-  one_by_one.items = std::min<size_t>(options.items, 10'000);
-  one_by_one.in_flight = 1;
-  Load idle(**pool, one_by_one, executor);
-  const Figures latency = co_await idle.run();
-  const std::string mode(to_string((*pool)->mode()));
-  co_await (*pool)->close();
+  const auto pool = need(co_await Pool::start(executor, pool_options));
+  std::vector<std::string> items;
+  for (size_t i = 0; i < kItems; i++) items.push_back(make_item(i));
+  size_t wrong = 0;
+  const auto item = [&](size_t index) { return items[index % kItems]; };
+  const auto check = [&](size_t, const Outcome& outcome) {
+    if (outcome.verdict != assay::Verdict::scored || outcome.score != 1) wrong++;
+  };
+  Load busy(executor, *pool, evaluator(), item, check);
+  const double per_second = co_await busy.run(options.items, options.in_flight);
+  Load idle(executor, *pool, evaluator(), item, check);
+  co_await idle.run(std::min<size_t>(options.items, 10'000), 1);
+  const std::string mode(to_string(pool->mode()));
+  co_await pool->close();
 
   const char* const format =
       options.json
@@ -152,8 +94,8 @@ Task<> run(boost::asio::any_io_executor executor, Options options) {
             "\"latency_p50_us\":%.1f,\"latency_p99_us\":%.1f}\n"
           : "mode %s, %zu host(s), %zu items: %.0f evaluations/s (%zu wrong)\n"
             "one at a time: p50 %.1f us, p99 %.1f us\n";
-  std::printf(format, mode.c_str(), options.hosts, options.items, throughput.per_second,
-              throughput.wrong + latency.wrong, latency.p50_us, latency.p99_us);
+  std::printf(format, mode.c_str(), options.hosts, options.items, per_second, wrong, idle.latencies().p50(),
+              idle.latencies().p99());
 }
 
 }  // namespace
@@ -166,9 +108,5 @@ int main(int argc, char** argv) {
     if (argument == "--items" && i + 1 < argc) options.items = std::strtoul(argv[++i], nullptr, 10);
     if (argument == "--hosts" && i + 1 < argc) options.hosts = std::strtoul(argv[++i], nullptr, 10);
   }
-  boost::asio::io_context context(1);
-  boost::asio::co_spawn(context, run(context.get_executor(), options), [](std::exception_ptr error) {
-    if (error) std::rethrow_exception(error);
-  });
-  context.run();
+  run_to_end([&](boost::asio::any_io_executor executor) { return run(executor, options); });
 }

@@ -39,6 +39,13 @@ class BpfProgram {
     code_[next()] = BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, count);
   }
 
+  /// Passes over `upper` statements when the loaded word is `value` or more, else over `lower`.
+  void choose(uint32_t value, size_t upper, size_t lower) {
+    if (upper > UINT8_MAX || lower > UINT8_MAX) __builtin_trap();
+    code_[next()] =
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, value, static_cast<uint8_t>(upper), static_cast<uint8_t>(lower));
+  }
+
   /// `action` when the loaded word is one of `values`, of which there are at most 250.
   void give_for(std::initializer_list<uint32_t> values, uint32_t action) {
     auto left = static_cast<uint8_t>(values.size());
@@ -61,6 +68,11 @@ class BpfProgram {
     if_bits(kForeignAbi, 1);
     give(SECCOMP_RET_KILL_PROCESS);
   }
+
+  void append(const BpfProgram& other) {
+    for (size_t i = 0; i < other.size_; i++) code_[next()] = other.code_[i];
+  }
+  size_t size() const { return size_; }
 
   sock_fprog program() { return {static_cast<unsigned short>(size_), code_}; }
 

@@ -12,6 +12,7 @@
 #include <linux/close_range.h>
 #include <linux/mount.h>
 #include <linux/securebits.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -34,9 +35,22 @@ class Child {
  public:
   explicit Child(const ChildPlan& plan) : plan_(plan), error_fd_(plan.error_fd) {}
 
+  [[noreturn]] void run_root_maker() {
+    // Dies with the spawner: by the signal, or by the pipe when that is too late.
+    check(Step::parent_death, syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
+    check(Step::close_descriptors, syscall(SYS_close_range, 0, error_fd_ - 1, 0));
+    check(Step::close_descriptors, syscall(SYS_close_range, error_fd_ + 1, ~0U, 0));
+    make_root();
+    const ChildError ready{Step::none, 0};
+    check(Step::answer, syscall(SYS_write, error_fd_, &ready, sizeof ready));
+    for (;;) syscall(SYS_pause);
+  }
+
   [[noreturn]] void run() {
     for (size_t i = 0; i < plan_.entrance_count; i++)
       check(Step::enter_group, syscall(SYS_write, plan_.entrance_fds[i], "0", 1));
+    if (plan_.network_fd >= 0) check(Step::enter_network, syscall(SYS_setns, plan_.network_fd, CLONE_NEWNET));
+    if (plan_.mounts_fd >= 0) copy_mounts();
     if (plan_.mode == Mode::userns) {
       wait_for_map();
       become_user();  // now: as a user without a name here it could make no file
@@ -96,12 +110,27 @@ class Child {
     check(Step::close_descriptors, syscall(SYS_close_range, kErrorFd + 1, ~0U, 0));
   }
 
+  // There is nothing but the root in them, which becomes ours: nothing of this machine to copy, and to detach
+  // again.
+  void copy_mounts() {
+    check(Step::copy_mounts, syscall(SYS_setns, plan_.mounts_fd, CLONE_NEWNS));
+    check(Step::copy_mounts, syscall(SYS_unshare, CLONE_NEWNS));
+  }
+
+  void enter_new_root() {
+    check(Step::hostname, syscall(SYS_sethostname, "jail", 4));
+    if (plan_.mounts_fd < 0)
+      make_root();
+    else if (plan_.root_count > 0)
+      mount_own();
+    check(Step::close_descriptors, syscall(SYS_close_range, kErrorFd + 1, ~0U, 0));
+  }
+
   // A read-only tmpfs as the root, empty or filled by the plan. It is put over the old root, which still is
   // what absolute paths mean here, so that the host's directories can be mirrored into it; then
   // pivot_root(".", ".") stacks the old root on the new one, and detaching it leaves no path back (chroot
   // would).
-  void enter_new_root() {
-    check(Step::hostname, syscall(SYS_sethostname, "jail", 4));
+  void make_root() {
     check(Step::private_mounts, syscall(SYS_mount, nullptr, "/", nullptr, kMsRec | kMsPrivate, nullptr));
     const bool filled = plan_.root_count > 0;
     const long fs = open_file_system(Step::make_root, "tmpfs");
@@ -115,14 +144,19 @@ class Child {
     if (filled) fill_root(root);
     check(Step::enter_root, syscall(SYS_pivot_root, ".", "."));
     check(Step::enter_root, syscall(SYS_umount2, ".", kMntDetach));
-    check(Step::close_descriptors, syscall(SYS_close_range, kErrorFd + 1, ~0U, 0));
   }
 
   // The new root is the working directory.
   void fill_root(long root) {
     syscall(SYS_umask, 0);
     for (size_t i = 0; i < plan_.root_count; i++) make_entry(plan_.root[i]);
+    if (plan_.scratch_bytes[0] != 0) mount_own();
+    set_attributes(Step::fill_root, root, MOUNT_ATTR_RDONLY, 0);
+    syscall(SYS_umask, 022);
+  }
 
+  // What no two jails share.
+  void mount_own() {
     const long scratch = open_file_system(Step::mount_scratch, "tmpfs");
     set_option(Step::mount_scratch, scratch, "size", plan_.scratch_bytes);
     set_option(Step::mount_scratch, scratch, "nr_inodes", plan_.scratch_inodes);
@@ -137,9 +171,6 @@ class Child {
     set_option(Step::mount_proc, proc, "subset", "pid");
     attach(Step::mount_proc,
            create_mount(Step::mount_proc, proc, kReadOnly | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), "proc");
-
-    set_attributes(Step::fill_root, root, MOUNT_ATTR_RDONLY, 0);
-    syscall(SYS_umask, 022);
   }
 
   void make_entry(const RootEntry& entry) {
@@ -236,6 +267,10 @@ class Child {
 
 void run_child(const ChildPlan& plan) noexcept {
   Child(plan).run();
+}
+
+void run_root_maker(const ChildPlan& plan) noexcept {
+  Child(plan).run_root_maker();
 }
 
 }  // namespace assay::sandbox

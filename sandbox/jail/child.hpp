@@ -34,11 +34,13 @@ struct ChildPlan {
   size_t entrance_count = 0;
   const int* group_fds = nullptr;  ///< what the host may read of its groups; they become kGroupFds
   size_t group_fd_count = 0;
-  int go_fd = -1;  ///< userns: end of file says that the user map is written
+  int go_fd = -1;       ///< userns: end of file says that the user map is written
+  int network_fd = -1;  ///< the network namespace to enter; else the clone has made one
+  int mounts_fd = -1;   ///< a mount namespace with the root in it, to take a copy of; else the root is made
   char* const* argv = nullptr;
   const RootEntry* root = nullptr;  ///< what the root holds; none: nothing, and no /proc or /tmp either
   size_t root_count = 0;
-  char scratch_bytes[24] = {};  ///< decimal, for the mount
+  char scratch_bytes[24] = {};  ///< decimal, for the mount; empty: no scratch directory and no /proc
   char scratch_inodes[24] = {};
   const Rlimit* rlimits = nullptr;
   size_t rlimit_count = 0;
@@ -61,5 +63,9 @@ struct ChildError {
 
 /// Builds the jail around the calling process and becomes the host. Async-signal-safe.
 [[noreturn]] void run_child(const ChildPlan& plan) noexcept;
+
+/// Builds the plan's root and nothing else, for others to take copies of its mount namespace: says that it is
+/// there with a ChildError of Step::none, and waits to be killed.
+[[noreturn]] void run_root_maker(const ChildPlan& plan) noexcept;
 
 }  // namespace assay::sandbox

@@ -34,6 +34,7 @@ UniqueFd high(int fd) {
 /// The descriptors of one jail, kept until the child has its own.
 struct Fds {
   UniqueFd null, protocol, host, error, go;
+  UniqueFd network, mounts;
   std::vector<UniqueFd> of_group;     ///< open until the child has cloned
   std::vector<int> entrances, group;  ///< their numbers
   explicit operator bool() const {
@@ -99,11 +100,17 @@ int write_user_map(pid_t pid, const JailSpec& spec) {
   return write_file_at(proc.get(), "uid_map", map(geteuid()));
 }
 
+/// Of a child that has not been reaped.
+UniqueFd open_namespace(pid_t pid, const char* kind) {
+  return UniqueFd(open(("/proc/" + std::to_string(pid) + "/ns/" + kind).c_str(), O_RDONLY | O_CLOEXEC));
+}
+
 pid_t clone_child(const JailSpec& spec, int* pidfd) {
   clone_args args{};
   args.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND;
-  if (spec.mode != Mode::nons)
-    args.flags |= CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+  if (spec.mode != Mode::nons) args.flags |= CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+  if (spec.mode != Mode::nons && spec.network_fd < 0) args.flags |= CLONE_NEWNET;
+  if (spec.mode != Mode::nons && spec.mounts_fd < 0) args.flags |= CLONE_NEWNS;
   if (spec.mode == Mode::userns) args.flags |= CLONE_NEWUSER;
   if (spec.group != nullptr && spec.group->directory) {
     args.flags |= CLONE_INTO_CGROUP;
@@ -128,6 +135,13 @@ ChildError await_child(int error_pipe) {
   return failure;
 }
 
+void plan_root(ChildPlan& plan, Profile profile) {
+  if (profile != Profile::system) return;
+  const auto& tree = system_root();
+  plan.root = tree.data();
+  plan.root_count = tree.size();
+}
+
 ChildPlan plan_for(const JailSpec& spec, const Fds& fds) {
   ChildPlan plan;
   const bool root = geteuid() == 0;
@@ -144,10 +158,10 @@ ChildPlan plan_for(const JailSpec& spec, const Fds& fds) {
   plan.group_fds = fds.group.data();
   plan.group_fd_count = fds.group.size();
   if (spec.mode == Mode::userns) plan.go_fd = fds.go.get();
+  plan.network_fd = fds.network.get();
+  plan.mounts_fd = fds.mounts.get();
+  plan_root(plan, spec.profile);
   if (spec.profile == Profile::system) {
-    const auto& tree = system_root();
-    plan.root = tree.data();
-    plan.root_count = tree.size();
     std::snprintf(plan.scratch_bytes, sizeof plan.scratch_bytes, "%llu",
                   static_cast<unsigned long long>(spec.limits.scratch_bytes));
     std::snprintf(plan.scratch_inodes, sizeof plan.scratch_inodes, "%u", spec.limits.scratch_inodes);
@@ -176,9 +190,14 @@ JailResult make_jail(const JailSpec& spec) {
           high(go->read.get()),
           {},
           {},
+          {},
+          {},
           {}};
   if (spec.group != nullptr) fds.take(*spec.group);
-  if (!fds) return failed(Step::descriptors, errno);
+  if (spec.network_fd >= 0) fds.network = high(spec.network_fd);
+  if (spec.mounts_fd >= 0) fds.mounts = high(spec.mounts_fd);
+  if (!fds || !fds.network != (spec.network_fd < 0) || !fds.mounts != (spec.mounts_fd < 0))
+    return failed(Step::descriptors, errno);
 
   const std::string mode(to_string(spec.mode));
   const std::string groups(to_string(spec.group != nullptr ? spec.group->kind : Cgroups::none));
@@ -216,7 +235,33 @@ JailResult make_jail(const JailSpec& spec) {
     return result;
   }
   result.jail.protocol = std::move(sockets->ours);
+  if (spec.mode == Mode::full && spec.network_fd < 0) result.jail.network = open_namespace(pid, "net");
   return result;
+}
+
+UniqueFd make_root_mounts(Profile profile) {
+  auto errors = make_pipe();
+  if (!errors) return {};
+  ChildPlan plan;
+  plan.mode = Mode::full;
+  plan.error_fd = errors->write.get();
+  plan_root(plan, profile);
+  int pidfd = -1;
+  clone_args args{};
+  args.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND | CLONE_NEWNS;
+  args.pidfd = reinterpret_cast<uint64_t>(&pidfd);
+  args.exit_signal = SIGCHLD;
+  const auto pid = static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof args));
+  if (pid == 0) run_root_maker(plan);
+  if (pid < 0) return {};
+  const UniqueFd child(pidfd);
+  errors->write.reset();
+  UniqueFd mounts;
+  // One that died without a word has no namespace any more.
+  if (await_child(errors->read.get()).step == Step::none) mounts = open_namespace(pid, "mnt");
+  kill_child(pidfd);
+  reap(pidfd);
+  return mounts;
 }
 
 ChildError probe_mode(const JailSpec& spec) {

@@ -23,13 +23,16 @@ struct JailSpec {
   Profile profile = Profile::sealed;
   JailLimits limits;
   const Group* group = nullptr;  ///< of limits.memory_bytes; borrowed until make_jail returns
-  bool probe = false;            ///< the host locks itself down and exits 0
+  int network_fd = -1;  ///< Mode::full: the Jail::network of one that has ended; borrowed; -1: a new one
+  int mounts_fd = -1;   ///< Mode::full: make_root_mounts() of the profile; borrowed; -1: a root is made
+  bool probe = false;   ///< the host locks itself down and exits 0
 };
 
 struct Jail {
   pid_t pid = 0;
   UniqueFd pidfd;
   UniqueFd protocol;  ///< our end
+  UniqueFd network;   ///< Mode::full: the network namespace, when it is a new one
 };
 
 /// A jail whose host is running, or the step that failed; whatever was started is then gone. Blocks for a
@@ -39,6 +42,12 @@ struct JailResult {
   ChildError failure{Step::none, 0};
 };
 JailResult make_jail(const JailSpec& spec);
+
+/// A mount namespace that holds the root of `profile` and no other mount, for jails of Mode::full to take
+/// copies of: a jail that starts from the mounts of this machine has to copy them all and to make and fill a
+/// root, and the kernel has to take all that apart again. None when that fails: then a jail that makes its
+/// own root fails too, and says why.
+UniqueFd make_root_mounts(Profile profile);
 
 /// Builds a whole jail in `mode`, host and all, and waits for it to end well.
 ChildError probe_mode(const JailSpec& spec);

@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <optional>
@@ -110,13 +111,16 @@ class Spawner {
       reply.error = group.error().error;
       return send_packet(kSpawnerFd, &reply, sizeof reply) == 0;
     }
+    const bool is_full = request.mode == Mode::full;
     JailResult made = make_jail({.mode = request.mode,
                                  .slot = slot,
                                  .host_fd = host_fd,
                                  .null_fd = null_.get(),
                                  .profile = request.profile,
                                  .limits = request.limits,
-                                 .group = wants_group ? &*group : nullptr});
+                                 .group = wants_group ? &*group : nullptr,
+                                 .network_fd = is_full ? networks_[slot].get() : -1,
+                                 .mounts_fd = is_full ? root_mounts(request.profile) : -1});
     if (wants_group && made.failure.step != Step::none) cgroups_->remove(group->id);
     reply.step = made.failure.step;
     reply.error = made.failure.error;
@@ -124,6 +128,7 @@ class Spawner {
     reply.kind = SpawnReply::Kind::made;
     const int fds[] = {made.jail.pidfd.get(), made.jail.protocol.get()};
     slots_[slot] = true;
+    if (made.jail.network) networks_[slot] = std::move(made.jail.network);
     children_.push_back(
         {request.id, slot, group->id, request.mode, made.jail.pid, std::move(made.jail.pidfd)});
     return send_packet(kSpawnerFd, &reply, sizeof reply, fds, 2) == 0;
@@ -148,6 +153,12 @@ class Spawner {
     send_packet(kSpawnerFd, &reply, sizeof reply);  // a daemon that is gone is noticed by the next receive
   }
 
+  int root_mounts(Profile profile) {
+    UniqueFd& mounts = root_mounts_[static_cast<size_t>(profile)];
+    if (!mounts) mounts = make_root_mounts(profile);
+    return mounts.get();
+  }
+
   uint32_t free_slot() const {
     uint32_t slot = 0;
     while (slot < kJailLimit && slots_[slot]) slot++;
@@ -155,6 +166,10 @@ class Spawner {
   }
 
   UniqueFd null_;
+  std::array<UniqueFd, 2> root_mounts_;  ///< by profile
+  // An empty one for each slot: making and destroying one costs a third of a jail. It is used by one jail
+  // after the other, each of which has ended with all that was in it before the next enters.
+  std::array<UniqueFd, kJailLimit> networks_;
   std::vector<Child> children_;
   std::vector<bool> slots_;
   std::optional<CgroupTree> cgroups_;  ///< once probed

@@ -18,6 +18,10 @@ std::string_view to_string(Step step) {
       return "writing the user map";
     case Step::answer:
       return "waiting for the child to be ready";
+    case Step::enter_network:
+      return "entering the network namespace";
+    case Step::copy_mounts:
+      return "copying the mounts of the root";
     case Step::enter_group:
       return "entering the control group";
     case Step::parent_death:

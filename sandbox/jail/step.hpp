@@ -18,6 +18,8 @@ enum class Step : uint32_t {
   answer,
   // in the child, in this order
   enter_group,
+  enter_network,
+  copy_mounts,
   parent_death,
   wait_for_map,
   session,

@@ -21,9 +21,16 @@ struct Observed {
   Ending ending;
 };
 
+/// A way to make a jail: from nothing, or from the root and a network namespace that others had before.
+struct Way {
+  Mode mode;
+  bool prepared = false;
+};
+constexpr Way kWays[] = {{Mode::full}, {Mode::full, true}, {Mode::userns}, {Mode::nons}};
+
 class Intruder {
  public:
-  explicit Intruder(Mode mode) : mode_(mode) {
+  explicit Intruder(Way way) : mode_(way.mode), prepared_(way.prepared) {
     const auto path = assay::sandbox::helper_path("assay-jail-intruder");
     REQUIRE(path);
     host_ = assay::UniqueFd(open(path->c_str(), O_PATH | O_CLOEXEC));
@@ -33,7 +40,13 @@ class Intruder {
   /// False when this machine cannot build such a jail.
   bool works() {
     if (mode_ == Mode::full && geteuid() != 0) return false;
-    return make_jail(spec()).failure.step == Step::none;
+    if (prepared_) mounts_ = make_root_mounts(Profile::sealed);
+    JailResult made = make_jail(spec());
+    if (made.failure.step != Step::none) return false;
+    made.jail.protocol.reset();
+    reap(made.jail.pidfd.get());
+    if (prepared_) network_ = std::move(made.jail.network);
+    return !prepared_ || (mounts_ && network_);
   }
 
   Observed run(IntrusionOrder order) {
@@ -53,11 +66,14 @@ class Intruder {
             .slot = 7,
             .host_fd = host_.get(),
             .null_fd = null_.get(),
-            .limits = {.address_space_bytes = 256U << 20, .cpu_seconds = 5}};
+            .limits = {.address_space_bytes = 256U << 20, .cpu_seconds = 5},
+            .network_fd = network_.get(),
+            .mounts_fd = mounts_.get()};
   }
 
   Mode mode_;
-  assay::UniqueFd host_, null_;
+  bool prepared_;
+  assay::UniqueFd host_, null_, network_, mounts_;
 };
 
 constexpr const char* kNames[] = {
@@ -94,9 +110,10 @@ constexpr Case kRefused[] = {
 }  // namespace
 
 TEST_CASE("Jail: its inhabitant has four descriptors, no rights and no environment", "[attack][jail]") {
-  const Mode mode = GENERATE(Mode::full, Mode::userns, Mode::nons);
-  CAPTURE(to_string(mode));
-  Intruder intruder(mode);
+  const Way way = GENERATE(from_range(std::begin(kWays), std::end(kWays)));
+  const Mode mode = way.mode;
+  CAPTURE(to_string(mode), way.prepared);
+  Intruder intruder(way);
   if (!intruder.works()) {
     WARN("this machine cannot build this jail: " + std::string(to_string(mode)));
     return;
@@ -114,15 +131,16 @@ TEST_CASE("Jail: its inhabitant has four descriptors, no rights and no environme
 }
 
 TEST_CASE("Jail: refuses what leads out of it, even without the filter", "[attack][jail]") {
-  const Mode mode = GENERATE(Mode::full, Mode::userns, Mode::nons);
-  Intruder intruder(mode);
+  const Way way = GENERATE(from_range(std::begin(kWays), std::end(kWays)));
+  const Mode mode = way.mode;
+  Intruder intruder(way);
   if (!intruder.works()) {
     WARN("this machine cannot build this jail: " + std::string(to_string(mode)));
     return;
   }
   for (const Case& attack : kRefused) {
     if (mode == Mode::nons ? !attack.without : !attack.in_namespaces) continue;
-    CAPTURE(to_string(mode), kNames[static_cast<size_t>(attack.what)]);
+    CAPTURE(to_string(mode), way.prepared, kNames[static_cast<size_t>(attack.what)]);
     const Observed observed = intruder.run({attack.what, true, false});
     REQUIRE(observed.report);
     CHECK(observed.report->error != 0);
@@ -131,15 +149,16 @@ TEST_CASE("Jail: refuses what leads out of it, even without the filter", "[attac
 }
 
 TEST_CASE("Jail: under the filter every attempt ends in SIGSYS", "[attack][jail]") {
-  const Mode mode = GENERATE(Mode::full, Mode::userns, Mode::nons);
-  Intruder intruder(mode);
+  const Way way = GENERATE(from_range(std::begin(kWays), std::end(kWays)));
+  const Mode mode = way.mode;
+  Intruder intruder(way);
   if (!intruder.works()) {
     WARN("this machine cannot build this jail: " + std::string(to_string(mode)));
     return;
   }
   for (size_t i = 0; i < std::size(kNames); i++) {
     const auto what = static_cast<Intrusion>(i);
-    CAPTURE(to_string(mode), kNames[i]);
+    CAPTURE(to_string(mode), way.prepared, kNames[i]);
     const Observed observed = intruder.run({what, true, true});
     switch (what) {
       case Intrusion::nothing:
@@ -164,7 +183,7 @@ TEST_CASE("Jail: under the filter every attempt ends in SIGSYS", "[attack][jail]
 }
 
 TEST_CASE("Jail: a killed jail leaves no process and no descriptor", "[attack][jail]") {
-  Intruder intruder(GENERATE(Mode::full, Mode::userns, Mode::nons));
+  Intruder intruder(GENERATE(from_range(std::begin(kWays), std::end(kWays))));
   if (!intruder.works()) return;
   const auto open_descriptors = [] {
     int count = 0;

@@ -1,5 +1,4 @@
-// The lists follow what CPython, Node, shells and coreutils were seen to call. Calls without checked
-// arguments come first: the kernel keeps a bitmap of those and does not run the filter for them at all.
+// The lists follow what CPython, Node, shells and coreutils were seen to call.
 #include "sandbox/runtime/process/filter.hpp"
 
 #include <linux/seccomp.h>
@@ -287,27 +286,30 @@ const Calls kItemPrctls = {PR_SET_NAME,     PR_GET_NAME, PR_CAPBSET_READ,
                            PR_GET_DUMPABLE, PR_SET_VMA,  PR_GET_NO_NEW_PRIVS};
 const Calls kArchPrctls = {0x1002 /* ARCH_SET_FS */, 0x1003 /* ARCH_GET_FS */};
 
+/// Decides by the number of the call in a few steps: the kernel runs a new filter once for every call there
+/// is, to learn which are always allowed, and that was most of what installing it took. Of two decisions
+/// about one call the first counts.
 class Writer {
  public:
-  void begin() { program_.begin(); }
-
-  void give(const Calls& calls, uint32_t action) { program_.give_for(calls, action); }
+  void give(const Calls& calls, uint32_t action) {
+    for (const uint32_t call : calls) decide(call, leaf_of(action));
+  }
 
   /// `call` is allowed when the argument is one of `values`, else `otherwise`.
   void allow_values(uint32_t call, int argument, const Calls& values, uint32_t otherwise) {
-    program_.if_equal(call, static_cast<uint8_t>(4 + values.size()));
-    program_.load(BpfProgram::argument(argument));
-    program_.give_for(values, SECCOMP_RET_ALLOW);
-    program_.give(otherwise);
+    begin_check(call, static_cast<uint8_t>(4 + values.size()));
+    checks_.load(BpfProgram::argument(argument));
+    checks_.give_for(values, SECCOMP_RET_ALLOW);
+    checks_.give(otherwise);
   }
 
   /// `call` is refused with `action` when the argument has one of `bits`, else allowed.
   void refuse_bits(uint32_t call, int argument, uint32_t bits, uint32_t action) {
-    program_.if_equal(call, 4);
-    program_.load(BpfProgram::argument(argument));
-    program_.if_bits(bits, 1);
-    program_.give(action);
-    program_.give(SECCOMP_RET_ALLOW);
+    begin_check(call, 4);
+    checks_.load(BpfProgram::argument(argument));
+    checks_.if_bits(bits, 1);
+    checks_.give(action);
+    checks_.give(SECCOMP_RET_ALLOW);
   }
 
   /// `call` is allowed when the argument has all of `bits`, else `otherwise`.
@@ -321,21 +323,34 @@ class Writer {
   }
 
   void allow_private_data(uint32_t mmap) {
-    program_.if_equal(mmap, 11);
-    program_.load(BpfProgram::argument(2));
-    program_.statement(BPF_ALU | BPF_AND | BPF_K, PROT_WRITE | PROT_EXEC);
-    program_.if_equal(PROT_WRITE | PROT_EXEC, 1);
-    program_.give(refuse(EACCES));
-    program_.load(BpfProgram::argument(3));
-    program_.if_bits(MAP_GROWSDOWN, 1);
-    program_.give(refuse(ENOMEM));
-    program_.statement(BPF_ALU | BPF_AND | BPF_K, MAP_SHARED | MAP_ANONYMOUS);
-    program_.if_equal(MAP_SHARED | MAP_ANONYMOUS, 1);
-    program_.give(refuse(ENOMEM));
-    program_.give(SECCOMP_RET_ALLOW);
+    begin_check(mmap, 11);
+    checks_.load(BpfProgram::argument(2));
+    checks_.statement(BPF_ALU | BPF_AND | BPF_K, PROT_WRITE | PROT_EXEC);
+    checks_.if_equal(PROT_WRITE | PROT_EXEC, 1);
+    checks_.give(refuse(EACCES));
+    checks_.load(BpfProgram::argument(3));
+    checks_.if_bits(MAP_GROWSDOWN, 1);
+    checks_.give(refuse(ENOMEM));
+    checks_.statement(BPF_ALU | BPF_AND | BPF_K, MAP_SHARED | MAP_ANONYMOUS);
+    checks_.if_equal(MAP_SHARED | MAP_ANONYMOUS, 1);
+    checks_.give(refuse(ENOMEM));
+    checks_.give(SECCOMP_RET_ALLOW);
   }
 
-  void end(uint32_t action) { program_.give(action); }
+  /// All other calls get `action`. Nothing is added after this.
+  void end(uint32_t action) {
+    const Leaf rest = leaf_of(action);
+    for (size_t call = 0; call < kCalls; call++) {
+      if (leaves_[call] == Leaf::none) leaves_[call] = rest;
+      if (call == 0 || leaves_[call] != leaves_[call - 1]) ranges_[range_count_++] = call;
+    }
+    program_.begin();
+    leaves_at_ = program_.size() + range_count_ - 1;
+    choose(0, range_count_);
+    for (size_t i = 0; i < action_count_; i++) program_.give(actions_[i]);
+    program_.append(checks_);
+    program_.give(SECCOMP_RET_KILL_PROCESS);  // not reached: each check decides
+  }
 
   int install() {
     const sock_fprog program = program_.program();
@@ -343,20 +358,67 @@ class Writer {
   }
 
  private:
-  void masked(uint32_t call, int argument, uint32_t bits, uint32_t when_all, uint32_t otherwise) {
-    program_.if_equal(call, 5);
-    program_.load(BpfProgram::argument(argument));
-    program_.statement(BPF_ALU | BPF_AND | BPF_K, bits);
-    program_.if_equal(bits, 1);
-    program_.give(when_all);
-    program_.give(otherwise);
+  static constexpr size_t kCalls = 512;  // the last range has whatever is numbered higher
+  static constexpr size_t kActions = 16;
+  /// What a call leads to: the checks of arguments, or one of actions_ (from `first_action` on).
+  enum class Leaf : uint8_t { none, checks, first_action };
+
+  void decide(uint32_t call, Leaf leaf) {
+    if (call >= kCalls - 1) __builtin_trap();
+    if (leaves_[call] == Leaf::none) leaves_[call] = leaf;
   }
 
-  BpfProgram program_;
+  Leaf leaf_of(uint32_t action) {
+    size_t i = 0;
+    while (i < action_count_ && actions_[i] != action) i++;
+    if (i == kActions) __builtin_trap();
+    if (i == action_count_) actions_[action_count_++] = action;
+    return static_cast<Leaf>(static_cast<size_t>(Leaf::first_action) + i);
+  }
+
+  void begin_check(uint32_t call, uint8_t size) {
+    decide(call, Leaf::checks);
+    checks_.if_equal(call, size);
+  }
+
+  void masked(uint32_t call, int argument, uint32_t bits, uint32_t when_all, uint32_t otherwise) {
+    begin_check(call, 5);
+    checks_.load(BpfProgram::argument(argument));
+    checks_.statement(BPF_ALU | BPF_AND | BPF_K, bits);
+    checks_.if_equal(bits, 1);
+    checks_.give(when_all);
+    checks_.give(otherwise);
+  }
+
+  /// Writes the choice between the ranges from `low` to before `high`, of which there are two or more: one
+  /// statement, then the choices within its lower and within its upper half. So the choice between n ranges
+  /// takes n - 1 statements.
+  void choose(size_t low, size_t high) {
+    const size_t middle = low + (high - low) / 2, here = program_.size();
+    const size_t lower = middle - low == 1 ? place_of(low) : here + 1;
+    const size_t upper = high - middle == 1 ? place_of(middle) : here + (middle - low);
+    program_.choose(static_cast<uint32_t>(ranges_[middle]), upper - here - 1, lower - here - 1);
+    if (middle - low > 1) choose(low, middle);
+    if (high - middle > 1) choose(middle, high);
+  }
+
+  /// Of what the range leads to: the actions stand behind the choices, the checks behind them.
+  size_t place_of(size_t range) const {
+    const Leaf leaf = leaves_[ranges_[range]];
+    if (leaf == Leaf::checks) return leaves_at_ + action_count_;
+    return leaves_at_ + static_cast<size_t>(leaf) - static_cast<size_t>(Leaf::first_action);
+  }
+
+  Leaf leaves_[kCalls] = {};
+  uint32_t actions_[kActions] = {};
+  size_t action_count_ = 0;
+  size_t ranges_[kCalls] = {};  // the first call of each
+  size_t range_count_ = 0;
+  size_t leaves_at_ = 0;
+  BpfProgram checks_, program_;
 };
 
 void write_base(Writer& writer, Policy policy, Signals signals, Files files) {
-  writer.begin();
   writer.give(kAllowed, SECCOMP_RET_ALLOW);
   if (files == Files::own) writer.give(kFileAttributes, SECCOMP_RET_ALLOW);
   writer.give(kForks, SECCOMP_RET_ALLOW);
@@ -391,7 +453,6 @@ void write_base(Writer& writer, Policy policy, Signals signals, Files files) {
 }
 
 void write_item(Writer& writer) {
-  writer.begin();
   writer.give(kForks, refuse(EPERM));
   writer.give({SYS_seccomp}, SECCOMP_RET_KILL_PROCESS);
   writer.give({SYS_execve, SYS_setpgid, SYS_setsid, SYS_setitimer}, refuse(EPERM));

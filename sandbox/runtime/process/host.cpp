@@ -30,7 +30,7 @@ namespace {
 using namespace wire;
 
 constexpr int kProtocolFd = 3;
-constexpr size_t kReadSize = 256U << 10;
+constexpr size_t kReadSize = 32U << 10;  // a buffer that a jail for one item does not pay for
 
 constexpr const char* kLockLibrary = "/assay/libassay-lock.so";  // sandbox/jail/root.cpp
 constexpr std::array kEverything = {"/"};
