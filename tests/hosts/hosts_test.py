@@ -57,7 +57,8 @@ def make_disk(folder):
     subprocess.run(["cmake", "--install", BUILD, "--strip"], env={**os.environ, "DESTDIR": str(tree / "root")},
                    check=True, stdout=subprocess.DEVNULL)
     disk = folder / "disk"
-    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-d", tree, disk, "512M"], check=True)
+    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-O", "^has_journal", "-d", tree, disk, "512M"], check=True,
+                   stdout=subprocess.DEVNULL)
     shutil.rmtree(tree)
     return disk
 

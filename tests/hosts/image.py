@@ -96,22 +96,17 @@ def reachable(source, folder):
     return done.returncode == 0
 
 
-def make(folder):
+def make(folder, as_root):
     """Fills `folder` with disk, vmlinuz and initrd."""
     source = mirror()
     if not reachable(source, folder):
         raise Skip(f"the mirror {source} is not reachable, and there is no image in the cache")
-    as_root = []
-    if os.geteuid() != 0:
-        if shutil.which("sudo") is None:
-            raise Skip("making the image needs root or sudo")
-        as_root = ["sudo"]
     for name, text in (("before", BEFORE), ("after", AFTER)):
         (folder / name).write_text(text)
     log = folder / "log"
     with open(log, "wb") as output:
         done = subprocess.run([
-            *as_root, "mmdebstrap", "--variant=minbase", "--mode=root", "--format=null",
+            *as_root, "env", f"TMPDIR={folder}", "mmdebstrap", "--variant=minbase", "--mode=root", "--format=null",
             *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")), *proxies(),
             f"--include={','.join(PACKAGES)}", f'--essential-hook=sh "{folder}/before" "$1"',
             f'--customize-hook=sh "{folder}/after" "$1" "{folder}" {USER}', SUITE, "/dev/null", source],
@@ -135,11 +130,14 @@ def prepared():
     if image.exists():
         os.utime(image)
         return image
+    as_root = [] if os.geteuid() == 0 else ["sudo"]
+    if as_root and shutil.which("sudo") is None:
+        raise Skip("making the image of the virtual machine needs root or sudo")
     print("making the image of the virtual machine (once, minutes) …", flush=True)
     cache.mkdir(parents=True, exist_ok=True)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="new-", dir=cache))
     try:
-        make(folder)
+        make(folder, as_root)
         for old in cache.iterdir():
             if old.stat().st_mtime < time.time() - KEPT_DAYS * 86_400:
                 shutil.rmtree(old, ignore_errors=True)
@@ -149,5 +147,5 @@ def prepared():
             if not image.exists():  # or somebody else made the same meanwhile
                 raise
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([*as_root, "rm", "-rf", "--one-file-system", folder])
     return image
