@@ -179,11 +179,9 @@ class Job {
                    dump_json(counts.value("items_total", Json(0))).c_str());
       co_return kCouldNot;
     }
-    if (status == "error") {
-      const Json error = run->value("error", Json::object());
+    if (status == "error")
       co_return fail(ErrorKind::internal, "the run " + submitted.run + " ended with an error: " +
-                                              error.value("message", dump_json(error)));
-    }
+                                              run->value("error", std::string("none was given")));
     if (status == "cancelled")
       co_return fail(ErrorKind::internal, "the run " + submitted.run + " was cancelled");
     co_return co_await show(api, submitted, *run_text);

@@ -11,11 +11,12 @@ class Install(Case):
         root = self.folder / "root"
         subprocess.run(["cmake", "--install", os.environ["ASSAY_BUILD"], "--prefix", root], check=True,
                        capture_output=True)
-        evaluator = self.write("one.lua", "function run_evaluation(item) return 1 end")
-        done = subprocess.run([root / "bin/assay", "evaluators", "test", evaluator], capture_output=True, text=True,
-                              timeout=60)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("score 1", done.stdout)
+        for name, source in (("one.lua", "function run_evaluation(item) return 1 end"),
+                             ("one.py", "def run_evaluation(item): return 1")):
+            done = subprocess.run([root / "bin/assay", "evaluators", "test", self.write(name, source)],
+                                  capture_output=True, text=True, timeout=60)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("score 1", done.stdout)
         for path in ("bin/assayd", "libexec/assay/assay-spawner", "libexec/assay/assay-lua-host",
                      "lib/sysusers.d/assay.conf", "share/assay/examples/quickstart/quickstart.toml",
                      "share/assay/assayd.toml"):

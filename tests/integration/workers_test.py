@@ -130,6 +130,29 @@ class Workers(Case):
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0, worker.output())
 
+    def test_a_run_that_ends_in_an_error_says_why(self):
+        self.serve()
+        key = self.write("own.key", self.key("submit", "read"))
+        self.worker("w", self.key("worker"))
+        self.write("rows.jsonl", '{"output": "1"}\n')
+        self.write("broken.py", "import no_such_module\n")
+        evaluation = self.write("broken.toml", """
+            name = "broken"
+            [sample]
+            type = "dataset"
+            file = "rows.jsonl"
+            [ground_truth]
+            type = "dataset"
+            file = "rows.jsonl"
+            [[evaluator]]
+            name = "broken"
+            type = "code"
+            language = "python"
+            file = "broken.py"
+            """)
+        _, errors = self.assay("submit", evaluation, "--api", f"unix:{self.socket}", "--key-file", key, code=3)
+        self.assertIn("No module named 'no_such_module'", errors)
+
     def test_an_api_that_restarts_costs_nothing_but_time(self):
         server = self.serve()
         run = self.begin()

@@ -1,9 +1,11 @@
 // A pool with real jails, on a loop of its own.
 #pragma once
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <catch2/catch.hpp>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,13 +16,26 @@
 
 namespace assay::sandbox {
 
+/// How many times slower than usual this machine is: an emulated processor (`./dev test hosts`) says so.
+inline int slowness() {
+  const char* factor = std::getenv("ASSAY_TEST_SLOWNESS");
+  return factor == nullptr ? 1 : std::max(1, std::atoi(factor));
+}
+
+/// Limits of time that honest work keeps on this machine as well.
+inline Limits at_this_speed(Limits limits) {
+  limits.wall *= slowness();
+  limits.cpu *= slowness();
+  return limits;
+}
+
 inline std::shared_ptr<const Program> make_program(std::string source, Limits limits = {},
                                                    std::string name = "test", std::string language = "lua") {
   auto program = std::make_shared<Program>();
   program->name = std::move(name);
   program->language = std::move(language);
   program->source = std::move(source);
-  program->limits = limits;
+  program->limits = at_this_speed(limits);
   return program;
 }
 

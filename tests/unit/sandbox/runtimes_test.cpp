@@ -24,7 +24,7 @@ std::shared_ptr<const Program> evaluator(const std::string& language, std::strin
   program->language = language;
   program->source = std::move(source);
   program->params = std::move(params);
-  program->limits = limits;
+  program->limits = at_this_speed(limits);
   program->limits.memory_bytes = 128U << 20;
   return program;
 }
@@ -340,7 +340,7 @@ TEST_CASE("limits: deadlines are kept, with the log so far", "[sandbox][runtimes
     CAPTURE(program->source, outcome.error.message);
     CHECK(to_string(outcome.error.kind) == to_string(kind));
     CHECK(outcome.log == "before\n");
-    CHECK(took < 15s);  // a start, the limit, and room for a busy machine
+    CHECK(took < 15s * slowness());  // a start, the limit, and room for a busy machine
   };
   check(python("    print('before', flush=True)\n    import time\n    time.sleep(60)", brief),
         ErrorKind::timeout);
