@@ -219,11 +219,14 @@ std::vector<std::string> DoctorReport::missing() const {
 
 bool DoctorReport::ok() const {
   const auto holds = [](const std::optional<Trial>& trial) { return !trial || trial->ok; };
-  const auto lua = std::ranges::find(languages, "lua", &sandbox::LanguageTrial::language);
+  // What is tried is right, and what a mode or a missing interpreter forbids is `config`.
+  const auto works = [](const sandbox::LanguageTrial& trial) {
+    return trial.ok || (trial.language != "lua" && trial.error.kind == ErrorKind::config);
+  };
   const auto used = std::ranges::find_if(modes, [&](const auto& finding) { return finding.mode == mode; });
   return used != modes.end() && used->sealed.ok() && used->system.ok() && missing().empty() && seccomp.ok &&
-         no_new_privileges.ok && holds(groups.memory) && holds(groups.processes) && lua != languages.end() &&
-         lua->ok && deadline && deadline->ended;
+         no_new_privileges.ok && holds(groups.memory) && holds(groups.processes) &&
+         std::ranges::all_of(languages, works) && deadline && deadline->ended;
 }
 
 std::vector<Trouble> DoctorReport::troubles() const {

@@ -122,7 +122,7 @@ TEST_CASE("doctor: a jail for lua only is a limited mode", "[cli][doctor]") {
 }
 
 TEST_CASE("doctor: what is there and does not hold is a failure", "[cli][doctor]") {
-  const auto broken = GENERATE(0, 1, 2, 3, 4, 5, 6);
+  const auto broken = GENERATE(0, 1, 2, 3, 4, 5, 6, 7);
   DoctorReport report = healthy();
   if (broken == 0) report.groups.memory = Trial{.ok = false, .seen = "128 MiB could be touched"};
   if (broken == 1) report.groups.processes = Trial{.ok = false, .seen = "a third could be started"};
@@ -131,6 +131,7 @@ TEST_CASE("doctor: what is there and does not hold is a failure", "[cli][doctor]
   if (broken == 4) report.seccomp = {.ok = false, .seen = "seccomp", .error = EINVAL};
   if (broken == 5) report.no_new_privileges.ok = false;
   if (broken == 6) report.mode = std::nullopt;
+  if (broken == 7) report.languages[1] = {.language = "python", .error = {ErrorKind::internal, "no library"}};
   CAPTURE(broken);
   CHECK_FALSE(report.ok());
 }
