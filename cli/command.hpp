@@ -27,6 +27,7 @@ void declare_submit(CLI::App& app, Chosen& chosen);
 void declare_serve(CLI::App& app, Chosen& chosen);
 void declare_evaluators(CLI::App& app, Chosen& chosen);
 void declare_key(CLI::App& app, Chosen& chosen);
+void declare_doctor(CLI::App& app, Chosen& chosen);
 
 /// Prints "assay: MESSAGE" on stderr; the exit code that fits the kind.
 int report(const Error& error);

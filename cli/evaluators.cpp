@@ -12,6 +12,7 @@
 #include "core/fd.hpp"
 #include "core/log.hpp"
 #include "core/settings.hpp"
+#include "daemon/config.hpp"
 #include "daemon/sources/rows.hpp"
 #include "sandbox/runtime/language.hpp"
 #include "sandbox/runtime/pool.hpp"
@@ -150,14 +151,18 @@ Task<> test(TestOptions options, int& exit) {
     exit = report(!program ? program.error() : items.error());
     co_return;
   }
-  sandbox::PoolOptions pool_options{.hosts = 1};
-  if (!options.sandbox_mode.empty()) pool_options.mode = sandbox::mode_from(options.sandbox_mode);
-  auto pool = co_await sandbox::Pool::start(executor, pool_options);
+  const auto choice = daemon::SandboxSettings::from_environment(options.sandbox_mode);
+  if (!choice) {
+    exit = report(choice.error());
+    co_return;
+  }
+  auto pool = co_await sandbox::Pool::start(executor, {.hosts = 1, .mode = choice->mode});
   if (!pool) {
     exit = report(pool.error());
     co_return;
   }
-  const auto prepared = co_await (*pool)->prepare(*program);
+  auto prepared = co_await sandbox::check_requirements(**pool, choice->require);
+  if (prepared) prepared = co_await (*pool)->prepare(*program);
   exit = prepared ? kPassed : report(prepared.error());
   for (int64_t index = 0; prepared; ++index) {
     auto text = items->next();

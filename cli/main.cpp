@@ -25,6 +25,7 @@ int run(int argc, char** argv) {
   declare_serve(app, chosen);
   declare_evaluators(app, chosen);
   declare_key(app, chosen);
+  declare_doctor(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -24,6 +24,7 @@
 #include "core/async/scope.hpp"
 #include "core/fd.hpp"
 #include "core/log.hpp"
+#include "daemon/config.hpp"
 #include "daemon/worker.hpp"
 
 namespace assay::cli {
@@ -133,12 +134,13 @@ Progress make_progress() {
 }
 
 /// Every evaluator is loaded in the sandbox before anything is started or stored.
-Task<Result<>> check_evaluators(const EvaluationFile& file, std::optional<sandbox::Mode> mode) {
+Task<Result<>> check_evaluators(const EvaluationFile& file, const daemon::SandboxChoice& choice) {
   const auto executor = co_await asio::this_coro::executor;
-  auto pool = co_await sandbox::Pool::start(executor, {.hosts = 1, .mode = mode});
+  auto pool = co_await sandbox::Pool::start(executor, {.hosts = 1, .mode = choice.mode});
   if (!pool) co_return std::unexpected(std::move(pool.error()).with("the sandbox did not start"));
-  Result<> result;
+  Result<> result = co_await sandbox::check_requirements(**pool, choice.require);
   for (const auto& entry : file.evaluators) {
+    if (!result) break;
     auto program = daemon::program_from(evaluator_json(entry, file.container));
     if (program)
       result = co_await (*pool)->prepare(std::move(*program));
@@ -301,20 +303,22 @@ Result<LocalStack> start_stack(const RunOptions& options, const EvaluationFile& 
   return stack;
 }
 
-daemon::WorkerOptions worker_options(const RunOptions& options, const ApiEndpoint& endpoint) {
+daemon::WorkerOptions worker_options(const RunOptions& options, const ApiEndpoint& endpoint,
+                                     const daemon::SandboxChoice& choice) {
   daemon::WorkerOptions worker;
   worker.api = endpoint;
   worker.name = "assay-run";
   worker.hosts = options.hosts > 0 ? options.hosts : std::max(1U, std::thread::hardware_concurrency());
-  if (!options.sandbox_mode.empty()) worker.sandbox_mode = sandbox::mode_from(options.sandbox_mode);
+  worker.sandbox = choice;
+  worker.fallback_level = log::Level::info;  // a person's own command: the run's record says it
   return worker;
 }
 
 Task<> run_local(const RunOptions& options, const EvaluationFile& file, int& exit) {
   const auto executor = co_await asio::this_coro::executor;
-  std::optional<sandbox::Mode> mode;
-  if (!options.sandbox_mode.empty()) mode = sandbox::mode_from(options.sandbox_mode);
-  const auto checked = co_await check_evaluators(file, mode);
+  const auto choice = daemon::SandboxSettings::from_environment(options.sandbox_mode);
+  const auto checked =
+      choice ? co_await check_evaluators(file, *choice) : Result<>(std::unexpected(choice.error()));
   auto stack = checked ? start_stack(options, file) : Result<LocalStack>(std::unexpected(checked.error()));
   if (!stack) {
     exit = report(stack.error());
@@ -329,7 +333,7 @@ Task<> run_local(const RunOptions& options, const EvaluationFile& file, int& exi
   {
     ApiClient api(executor, stack->endpoint);
     // It waits for work while the data is uploaded, so that the first shard finds it ready.
-    worker = std::make_unique<WorkerThread>(worker_options(options, stack->endpoint));
+    worker = std::make_unique<WorkerThread>(worker_options(options, stack->endpoint, *choice));
     beside.spawn("watch the worker", watch_worker(job, *worker));
     const auto submitted = co_await job.begin(api);
     if (submitted)

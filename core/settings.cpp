@@ -185,7 +185,7 @@ Result<> Settings::load_file(const std::string& path) {
         continue;
       }
       auto values = values_of(node);
-      if (values && node.is_array() != entry->is_list)
+      if (values && node.is_array() && !entry->is_list)  // a single value is a list of one
         values = fail(ErrorKind::config, "expects " + entry->expects);
       if (!values)
         fault(node, key + " " + values.error().message);

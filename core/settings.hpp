@@ -13,8 +13,8 @@
 namespace assay {
 
 /// One table of keys. Each key is a dotted TOML path ("api.url") and, in the environment, ASSAY_ with the
-/// path in capitals ("ASSAY_API_URL"); lists are separated by commas there. A secret has no key: its *file*
-/// has one.
+/// path in capitals ("ASSAY_API_URL"); lists are separated by commas there, and a list of one may be written
+/// as its element in the file. A secret has no key: its *file* has one.
 class Settings {
  public:
   void add(std::string key, std::string doc, std::string* value);

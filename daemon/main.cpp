@@ -15,6 +15,7 @@
 #include "core/fd.hpp"
 #include "core/log.hpp"
 #include "core/settings.hpp"
+#include "daemon/config.hpp"
 #include "daemon/worker.hpp"
 
 namespace assay::daemon {
@@ -24,31 +25,6 @@ using namespace std::chrono_literals;
 
 constexpr int kBadInput = 2;
 constexpr int kCouldNot = 3;
-
-struct Config {
-  std::string api = "http://127.0.0.1:7777";
-  std::string key_file;
-  std::string name;
-  std::string log_level = "info";
-  std::string sandbox_mode;
-  WorkerOptions worker;
-};
-
-void declare(Settings& settings, Config& config) {
-  settings.add("api.url", "the API: http(s)://HOST:PORT or unix:/PATH", &config.api);
-  settings.add("api.key_file", "file that holds the worker's API key", &config.key_file);
-  settings.add("worker.name", "this worker's name, stable over restarts; default the host's name",
-               &config.name);
-  settings.add("worker.environments", "run environments this worker serves", &config.worker.environments);
-  settings.add("worker.hosts", "evaluator processes at most", &config.worker.hosts, 1, 1024);
-  settings.add("worker.shards", "shards leased at once", &config.worker.shards, 1, 1024);
-  settings.add("worker.items", "items in flight at once", &config.worker.items, 2, 1'000'000);
-  settings.add("worker.drain_grace", "time for the items in flight after SIGTERM",
-               &config.worker.drain_grace);
-  settings.add("sandbox.mode", "demand full, userns or nons instead of the best that works",
-               &config.sandbox_mode);
-  settings.add("log.level", "debug, info, warn or error", &config.log_level);
-}
 
 /// The key: from the file named, or from systemd's credential `api-key`. Never from the command line.
 Result<std::string> read_key(const Config& config) {
@@ -69,12 +45,7 @@ Result<> finish_config(Config& config) {
   if (!log::set_level(config.log_level))
     return fail(ErrorKind::config,
                 "log.level is \"" + config.log_level + "\": use debug, info, warn or error");
-  if (!config.sandbox_mode.empty()) {
-    config.worker.sandbox_mode = sandbox::mode_from(config.sandbox_mode);
-    if (!config.worker.sandbox_mode)
-      return fail(ErrorKind::config,
-                  "sandbox.mode is \"" + config.sandbox_mode + "\": use full, userns or nons");
-  }
+  ASSAY_TRY(config.worker.sandbox, config.sandbox.choose());
   config.worker.name = config.name;
   if (config.worker.name.empty()) {
     char host[256] = "";
@@ -137,7 +108,7 @@ int run(int argc, char** argv) {
   Config config;
   config.worker.hosts = std::max(1U, std::thread::hardware_concurrency());
   Settings settings;
-  declare(settings, config);
+  config.declare(settings);
   CLI::App app{"assayd, the worker: runs the shards of evaluation runs that an Assay API hands out."};
   app.set_version_flag("--version", ASSAY_VERSION);
   app.footer("Settings (file keys; in the environment ASSAY_API_URL for api.url and so on):\n" +

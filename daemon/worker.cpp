@@ -28,11 +28,33 @@ void Worker::fatal(std::string why) {
   stop();
 }
 
-Task<Result<>> Worker::run() {
+/// With all that the settings demand of it.
+Task<Result<>> Worker::open_sandbox() {
   auto pool =
-      co_await sandbox::Pool::start(executor_, {.hosts = options_.hosts, .mode = options_.sandbox_mode});
+      co_await sandbox::Pool::start(executor_, {.hosts = options_.hosts, .mode = options_.sandbox.mode});
   if (!pool) co_return std::unexpected(std::move(pool.error()).with("the sandbox did not start"));
-  pool_ = std::move(*pool);
+  auto checked = co_await sandbox::check_requirements(**pool, options_.sandbox.require);
+  if (checked)
+    pool_ = std::move(*pool);
+  else
+    co_await (*pool)->close();
+  co_return checked;
+}
+
+/// A sandbox weaker than the best there is is never used in silence.
+Task<> Worker::tell_fallback() {
+  const sandbox::Mode mode = pool_->mode();
+  if (mode == sandbox::Mode::full && pool_->cgroups() != sandbox::Cgroups::none) co_return;
+  std::string why = co_await sandbox::why_not_better(mode);
+  log::write(options_.fallback_level, "the sandbox is not the strongest; `assay doctor` says what to do",
+             {{"mode", std::string(to_string(mode))},
+              {"cgroups", std::string(to_string(pool_->cgroups()))},
+              {"why", std::move(why)}});
+}
+
+Task<Result<>> Worker::run() {
+  ASSAY_CO_OK(co_await open_sandbox());
+  co_await tell_fallback();
   context_ = std::make_unique<WorkerContext>(WorkerContext{api_, *pool_, items_, "", make_id("boot_")});
   claims_ = std::make_unique<Scope>(executor_);
   leases_ = std::make_unique<Scope>(executor_);

@@ -7,9 +7,17 @@
 #include <vector>
 
 #include "core/async/scope.hpp"
+#include "core/log.hpp"
 #include "daemon/shard.hpp"
+#include "sandbox/runtime/requirements.hpp"
 
 namespace assay::daemon {
+
+/// Which sandbox to use, and what it must give.
+struct SandboxChoice {
+  std::optional<sandbox::Mode> mode;  ///< this one instead of the best that works
+  sandbox::Requirements require;
+};
 
 struct WorkerOptions {
   ApiEndpoint api;
@@ -19,7 +27,8 @@ struct WorkerOptions {
   size_t hosts = 2;     ///< evaluator processes at most
   size_t shards = 4;    ///< shards leased at once
   size_t items = 1024;  ///< items in flight over all shards
-  std::optional<sandbox::Mode> sandbox_mode;
+  SandboxChoice sandbox;
+  log::Level fallback_level = log::Level::warn;   ///< of the line that says that the sandbox could be better
   std::chrono::milliseconds drain_grace{60'000};  ///< for items in flight after drain()
 };
 
@@ -47,6 +56,8 @@ class Worker {
   bool registered() const { return registered_; }
 
  private:
+  Task<Result<>> open_sandbox();
+  Task<> tell_fallback();
   Task<Result<>> register_worker();
   Task<> claim_loop();
   Task<> heartbeat_loop();

@@ -83,10 +83,9 @@ int allow(int ruleset, uint64_t handled, std::span<const char* const> paths, uin
 }  // namespace
 
 int make_landlock_ruleset(const LandlockRules& rules) noexcept {
-  const long version = syscall(SYS_landlock_create_ruleset, nullptr, 0, kCreateVersion);
-  if (version < 0) return -errno;
-  if (version < 1) return -ENOSYS;
-  const Abi& abi = kAbis[std::min<long>(version, std::size(kAbis)) - 1];
+  const int version = landlock_abi();
+  if (version < 0) return version;
+  const Abi& abi = kAbis[std::min<size_t>(version, std::size(kAbis)) - 1];
   const Ruleset ruleset{first_bits(abi.fs_rights), first_bits(abi.net_rights), first_bits(abi.scopes)};
   const int fd = static_cast<int>(syscall(SYS_landlock_create_ruleset, &ruleset, abi.size, 0));
   if (fd < 0) return -errno;
@@ -98,8 +97,14 @@ int make_landlock_ruleset(const LandlockRules& rules) noexcept {
   return -error;
 }
 
+int landlock_abi() noexcept {
+  const long version = syscall(SYS_landlock_create_ruleset, nullptr, 0, kCreateVersion);
+  if (version < 0) return -errno;
+  return version == 0 ? -ENOSYS : static_cast<int>(version);
+}
+
 bool landlock_contains_signals() noexcept {
-  return syscall(SYS_landlock_create_ruleset, nullptr, 0, kCreateVersion) >= 6;
+  return landlock_abi() >= 6;
 }
 
 int restrict_with_landlock(int ruleset) noexcept {

@@ -19,7 +19,9 @@ int make_landlock_ruleset(const LandlockRules& rules) noexcept;
 /// Restricts this process; 0 or an errno. Needs no_new_privs.
 int restrict_with_landlock(int ruleset) noexcept;
 
-/// Whether the running kernel's Landlock keeps signals inside (ABI 6).
+/// The version of the running kernel's Landlock, or a negative errno as above.
+int landlock_abi() noexcept;
+/// Whether it keeps signals and abstract sockets inside (ABI 6).
 bool landlock_contains_signals() noexcept;
 
 /// Both, with no rules: such a process can open nothing and connect to nothing.

@@ -22,7 +22,7 @@ struct SpawnRequest {
   bool demand_mode = false;  ///< probe: try `mode` alone
   Mode mode = Mode::nons;
   Profile profile = Profile::sealed;
-  JailLimits limits;
+  JailLimits limits;  ///< make
   // With one descriptor: the host's executable.
 };
 

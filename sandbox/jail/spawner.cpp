@@ -28,7 +28,11 @@
 namespace assay::sandbox {
 namespace {
 
-constexpr uint64_t kProbeAddressSpace = 256ULL << 20;
+constexpr JailLimits kProbeLimits = {.address_space_bytes = 256ULL << 20,
+                                     .cpu_seconds = 10,
+                                     .descriptors = 32,
+                                     .scratch_bytes = 1 << 20,
+                                     .scratch_inodes = 16};
 
 class Spawner {
  public:
@@ -74,7 +78,7 @@ class Spawner {
     reply.cgroups = cgroups_->kind();
     for (const Mode mode : {Mode::full, Mode::userns, Mode::nons}) {
       if (request.demand_mode && mode != request.mode) continue;
-      const ChildError failure = try_mode(mode, host_fd);
+      const ChildError failure = try_mode(mode, request.profile, host_fd);
       reply.mode = mode;
       reply.step = failure.step;
       reply.error = failure.error;
@@ -86,13 +90,14 @@ class Spawner {
     return send_packet(kSpawnerFd, &reply, sizeof reply) == 0;
   }
 
-  ChildError try_mode(Mode mode, int host_fd) {
+  ChildError try_mode(Mode mode, Profile profile, int host_fd) {
     if (mode == Mode::full && geteuid() != 0) return {Step::clone, EPERM};
     return probe_mode({.mode = mode,
                        .slot = free_slot(),
                        .host_fd = host_fd,
                        .null_fd = null_.get(),
-                       .limits = {.address_space_bytes = kProbeAddressSpace, .cpu_seconds = 10},
+                       .profile = profile,
+                       .limits = kProbeLimits,
                        .probe = true});
   }
 

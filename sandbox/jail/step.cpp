@@ -74,30 +74,4 @@ std::string_view to_string(Step step) {
   return "an unknown step";
 }
 
-std::string_view remedy(Step step) {
-  switch (step) {
-    case Step::clone:
-    case Step::user_map:
-      return "allow user namespaces (sysctl user.max_user_namespaces, "
-             "kernel.apparmor_restrict_unprivileged_userns) "
-             "or run as root";
-    case Step::private_mounts:
-    case Step::make_root:
-    case Step::mirror_host:
-    case Step::mount_scratch:
-    case Step::enter_root:
-      return "the container around this process forbids mounts; give it CAP_SYS_ADMIN or allow nested user "
-             "namespaces";
-    case Step::mount_proc:
-      return "something covers parts of /proc (a container's masks, ProtectProc=); run without those";
-    case Step::lock_down:
-      return "the kernel must offer seccomp filters, and Landlock (5.13, lsm=landlock) where namespaces are "
-             "missing";
-    case Step::execute:
-      return "the runtime host must be an executable static binary on a file system without noexec";
-    default:
-      return "";
-  }
-}
-
 }  // namespace assay::sandbox

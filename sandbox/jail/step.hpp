@@ -48,7 +48,4 @@ enum class Step : uint32_t {
 
 std::string_view to_string(Step step);
 
-/// What a person can do about a step that this machine refuses; empty when there is nothing to advise.
-std::string_view remedy(Step step);
-
 }  // namespace assay::sandbox

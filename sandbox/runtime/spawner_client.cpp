@@ -46,7 +46,6 @@ std::string explain(const SpawnReply& reply) {
   text += to_string(reply.step);
   text += " failed: ";
   text += std::strerror(reply.error);
-  if (const auto advice = remedy(reply.step); !advice.empty()) text += " (" + std::string(advice) + ")";
   return text;
 }
 
@@ -59,24 +58,40 @@ SpawnerClient::~SpawnerClient() {
   ASSAY_CHECK(pid_ == 0, "SpawnerClient::close() was not awaited");
 }
 
-Task<Result<std::unique_ptr<SpawnerClient>>> SpawnerClient::start(asio::any_io_executor executor,
-                                                                  std::optional<Mode> mode, int host_fd) {
-  ASSAY_CO_TRY(const std::string path, helper_path("assay-spawner"));
-  ASSAY_CO_TRY(SocketPair sockets, make_socket_pair(SOCK_SEQPACKET));
-  ASSAY_CO_TRY(const pid_t pid, start_process(path, sockets.theirs.get()));
+Result<std::unique_ptr<SpawnerClient>> SpawnerClient::launch(asio::any_io_executor executor) {
+  ASSAY_TRY(const std::string path, helper_path("assay-spawner"));
+  ASSAY_TRY(SocketPair sockets, make_socket_pair(SOCK_SEQPACKET));
+  ASSAY_TRY(const pid_t pid, start_process(path, sockets.theirs.get()));
   sockets.theirs.reset();
   std::unique_ptr<SpawnerClient> client(new SpawnerClient(executor, pid, std::move(sockets.ours)));
   client->scope_.spawn("spawner answers", client->receive_all());
-  Result<void> found = co_await client->find_mode(mode, host_fd);
+  return client;
+}
+
+Task<Result<std::unique_ptr<SpawnerClient>>> SpawnerClient::start(asio::any_io_executor executor,
+                                                                  std::optional<Mode> mode, int host_fd) {
+  ASSAY_CO_TRY(auto client, launch(executor));
+  Result<void> found = co_await client->find_mode(mode, Profile::sealed, host_fd);
   if (found) co_return client;
   co_await client->close();
   co_return std::unexpected(std::move(found).error());
 }
 
-Task<Result<void>> SpawnerClient::find_mode(std::optional<Mode> mode, int host_fd) {
+Task<Result<SpawnReply>> SpawnerClient::try_mode(asio::any_io_executor executor, Mode mode, Profile profile,
+                                                 int host_fd) {
+  ASSAY_CO_TRY(const auto client, launch(executor));
+  Result<void> found = co_await client->find_mode(mode, profile, host_fd);
+  co_await client->close();
+  if (found) co_return SpawnReply{.kind = SpawnReply::Kind::found, .mode = mode, .cgroups = client->cgroups_};
+  if (client->refused_modes_.empty()) co_return std::unexpected(std::move(found).error());
+  co_return client->refused_modes_.front();
+}
+
+Task<Result<void>> SpawnerClient::find_mode(std::optional<Mode> mode, Profile profile, int host_fd) {
   SpawnRequest request{.kind = SpawnRequest::Kind::probe, .id = next_id_++};
   request.demand_mode = mode.has_value();
   request.mode = mode.value_or(Mode::full);
+  request.profile = profile;
   const auto expected = std::make_shared<Expected>(executor_);
   made_[request.id] = expected;
   ASSAY_CO_OK(send(request, host_fd));
@@ -90,7 +105,7 @@ Task<Result<void>> SpawnerClient::find_mode(std::optional<Mode> mode, int host_f
   std::string message = "no jail can be built on this machine";
   if (refused_modes_.empty()) message += ": the spawner did not answer";
   for (const SpawnReply& refused : refused_modes_) message += "; " + explain(refused);
-  co_return fail(ErrorKind::config, std::move(message));
+  co_return fail(ErrorKind::internal, message + "; `assay doctor` says what to do");
 }
 
 Result<void> SpawnerClient::send(const SpawnRequest& request, int host_fd) {

@@ -27,10 +27,14 @@ class SpawnerClient {
     UniqueFd protocol;
   };
 
-  /// Starts the spawner and finds the jail mode with the host `host_fd`; `config` with the failing step of
-  /// every mode that was tried and what to do.
+  /// Starts the spawner and finds the jail mode with the host `host_fd`; `internal` with the failing step of
+  /// every mode that was tried.
   static Task<Result<std::unique_ptr<SpawnerClient>>> start(asio::any_io_executor executor,
                                                             std::optional<Mode> mode, int host_fd);
+  /// Whether a jail of `mode` and `profile` can be built around the host `host_fd`, as a spawner of its own
+  /// finds: `found`, or `refused` with the step and errno.
+  static Task<Result<SpawnReply>> try_mode(asio::any_io_executor executor, Mode mode, Profile profile,
+                                           int host_fd);
   /// close() must have been awaited.
   ~SpawnerClient();
 
@@ -59,7 +63,8 @@ class SpawnerClient {
   using Expectations = std::map<uint64_t, std::shared_ptr<Expected>>;
 
   SpawnerClient(asio::any_io_executor executor, pid_t pid, UniqueFd socket);
-  Task<Result<void>> find_mode(std::optional<Mode> mode, int host_fd);
+  static Result<std::unique_ptr<SpawnerClient>> launch(asio::any_io_executor executor);
+  Task<Result<void>> find_mode(std::optional<Mode> mode, Profile profile, int host_fd);
   Result<void> send(const SpawnRequest& request, int host_fd);
   Task<> receive_all();
   void receive(SpawnReply reply, std::array<UniqueFd, kPacketFds> fds);

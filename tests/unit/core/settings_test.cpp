@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "tests/unit/temporary_folder.hpp"
+
 using namespace assay;
 
 TEST_CASE("settings: durations need a unit", "[core][settings]") {
@@ -25,4 +27,27 @@ TEST_CASE("settings: a word is taken for another only when it is near", "[core][
   CHECK_FALSE(nearest("banana", keys).has_value());
   CHECK_FALSE(nearest("", keys).has_value());
   CHECK_FALSE(nearest("x", {}).has_value());
+}
+
+TEST_CASE("settings: a list may be written as its only element, a single value not as a list",
+          "[core][settings]") {
+  test::TemporaryFolder folder;
+  std::string mode = "best";
+  std::vector<std::string> require = {"nothing"};
+  Settings settings;
+  settings.add("sandbox.mode", "", &mode);
+  settings.add("sandbox.require", "", &require);
+  using List = std::vector<std::string>;
+
+  REQUIRE(settings.load_file(folder.write("a.toml", "[sandbox]\nrequire = [\"full\", \"cgroups\"]\n")));
+  CHECK((mode == "best" && require == List{"full", "cgroups"}));
+  REQUIRE(settings.load_file(folder.write("b.toml", "[sandbox]\nrequire = \"userns\"\n")));
+  CHECK(require == List{"userns"});
+  REQUIRE(settings.load_file(folder.write("c.toml", "sandbox.require = []\n")));
+  CHECK(require.empty());
+
+  const auto refused =
+      settings.load_file(folder.write("d.toml", "[sandbox]\nmode = [\"full\"]\nrequire = [\"full\"]\n"));
+  REQUIRE_FALSE(refused);
+  CHECK_THAT(refused.error().message, Catch::Contains("d.toml:2: sandbox.mode expects a string"));
 }
