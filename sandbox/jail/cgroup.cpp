@@ -23,6 +23,8 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kSupervisor = "supervisor";  // as DelegateSubgroup= of our units has it
 constexpr std::string_view kOurs = "assay.";            // and the number of the process that made it
+constexpr size_t kIdleGroups = 32;
+constexpr uint64_t kReusableBytes = 4 << 20;  // that may still be charged to a group with nobody in it
 constexpr std::array kV1Controllers = {"memory", "pids", "cpuacct"};
 
 std::unexpected<GroupRefusal> refuse(std::string what, int error) {
@@ -159,7 +161,10 @@ CgroupTree::CgroupTree() {
       kind_ = kind;
       const auto trial = make({.memory_bytes = 64U << 20, .processes = 2});
       if (trial) {
+        const int peak = trial->files[static_cast<size_t>(GroupFile::peak_memory)].get();
+        const bool can_be_reset = write(peak, "0", 1) == 1;  // of v2 since Linux 6.12
         remove(trial->id);
+        peak_can_be_reset_ = can_be_reset;
         return true;
       }
       used = std::unexpected(trial.error());
@@ -174,6 +179,7 @@ CgroupTree::CgroupTree() {
 }
 
 CgroupTree::~CgroupTree() {
+  for (const Leaf& leaf : idle_) remove_directories(leaf.id);
   remove_leftovers();
   for (const Controller& controller : controllers_) rmdir(controller.directory.c_str());
 }
@@ -229,34 +235,62 @@ void CgroupTree::remove_stale(const std::string& parent) const {
 
 GroupResult<Group> CgroupTree::make(const JailLimits& limits) {
   remove_leftovers();
+  ASSAY_TRY(const Leaf leaf, leaf_for(limits));
+  used_.push_back(leaf);
   Group group;
-  group.id = next_id_++;
+  group.id = leaf.id;
   group.kind = kind_;
-  const auto build = [&]() -> GroupResult<> {
-    for (const Controller& controller : controllers_) {
-      const std::string directory = controller.directory + leaf_name(group.id);
-      ASSAY_OK(make_directory(directory));
-      ASSAY_OK(set_limits(directory, controller.name, limits));
-      if (kind_ == Cgroups::v2) {
-        group.directory = UniqueFd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        if (!group.directory) return refuse(directory, errno);
-      } else {
-        UniqueFd entrance(open((directory + "/cgroup.procs").c_str(), O_WRONLY | O_CLOEXEC));
-        if (!entrance) return refuse(directory + "/cgroup.procs", errno);
-        group.entrances.push_back(std::move(entrance));
-      }
-    }
-    for (size_t file = 0; file < kGroupFiles; file++) {
-      group.files[file] = open_file(static_cast<GroupFile>(file), group.id);
-      if (!group.files[file]) return refuse("/dev/null", errno);
-    }
-    return {};
-  };
-  if (auto built = build(); !built) {
+  if (auto opened = open_group(group); !opened) {
     remove(group.id);
-    return std::unexpected(std::move(built).error());
+    return std::unexpected(std::move(opened).error());
   }
   return group;
+}
+
+GroupResult<CgroupTree::Leaf> CgroupTree::leaf_for(const JailLimits& limits) {
+  const auto idle = std::ranges::find_if(idle_, [&](const Leaf& leaf) {
+    return leaf.memory_bytes == limits.memory_bytes && leaf.processes == limits.processes;
+  });
+  if (idle != idle_.end()) {
+    const Leaf leaf = *idle;
+    idle_.erase(idle);
+    return leaf;
+  }
+  const Leaf leaf{next_id_++, limits.memory_bytes, limits.processes};
+  if (auto made = make_directories(leaf.id, limits); !made) {
+    if (!remove_directories(leaf.id)) leftovers_.push_back(leaf.id);
+    return std::unexpected(std::move(made).error());
+  }
+  return leaf;
+}
+
+GroupResult<> CgroupTree::make_directories(uint64_t id, const JailLimits& limits) const {
+  for (const Controller& controller : controllers_) {
+    const std::string directory = controller.directory + leaf_name(id);
+    ASSAY_OK(make_directory(directory));
+    ASSAY_OK(set_limits(directory, controller.name, limits));
+  }
+  return {};
+}
+
+GroupResult<> CgroupTree::open_group(Group& group) const {
+  for (const Controller& controller : controllers_) {
+    const std::string directory = controller.directory + leaf_name(group.id);
+    if (kind_ == Cgroups::v2) {
+      group.directory = UniqueFd(open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      if (!group.directory) return refuse(directory, errno);
+    } else {
+      // Not cgroup.procs: for whole processes the kernel first waits for all processors.
+      UniqueFd entrance(open((directory + "/tasks").c_str(), O_WRONLY | O_CLOEXEC));
+      if (!entrance) return refuse(directory + "/tasks", errno);
+      group.entrances.push_back(std::move(entrance));
+    }
+  }
+  for (size_t file = 0; file < kGroupFiles; file++) {
+    group.files[file] = open_file(static_cast<GroupFile>(file), group.id);
+    if (!group.files[file]) return refuse("/dev/null", errno);
+  }
+  return {};
 }
 
 GroupResult<> CgroupTree::set_limits(const std::string& directory, std::string_view controller,
@@ -311,7 +345,23 @@ bool CgroupTree::remove_directories(uint64_t id) {
 }
 
 void CgroupTree::remove(uint64_t id) {
-  if (!remove_directories(id)) leftovers_.push_back(id);
+  const auto used = std::ranges::find(used_, id, &Leaf::id);
+  if (used == used_.end()) return;
+  const Leaf leaf = *used;
+  used_.erase(used);
+  if (can_reuse(leaf))
+    idle_.push_back(leaf);
+  else if (!remove_directories(id))
+    leftovers_.push_back(id);
+}
+
+bool CgroupTree::can_reuse(const Leaf& leaf) const {
+  if (!peak_can_be_reset_ || idle_.size() >= kIdleGroups) return false;
+  const std::string directory = controllers_.front().directory + leaf_name(leaf.id);
+  const char* const usage = kind_ == Cgroups::v1 ? "/memory.usage_in_bytes" : "/memory.current";
+  const char* const members = kind_ == Cgroups::v1 ? "/tasks" : "/cgroup.procs";
+  return std::strtoull(content(directory + usage).c_str(), nullptr, 10) <= kReusableBytes &&
+         content(directory + members).empty();
 }
 
 void CgroupTree::remove_leftovers() {

@@ -54,10 +54,11 @@ class CgroupTree {
   /// Why it is not a better one, for people; empty for v2.
   const std::string& obstacle() const { return obstacle_; }
 
-  /// Nothing is left of a group that could not be made as a whole.
+  /// A group with nobody in it; what it has counted so far need not be nothing. Nothing is left of one that
+  /// could not be made as a whole.
   GroupResult<Group> make(const JailLimits& limits);
-  /// Removes the group of a jail that has ended. The kernel may need a moment: what it still holds is tried
-  /// again later.
+  /// Takes the group of a jail that has ended back, for the next with these limits, or removes it. The kernel
+  /// may need a moment for that: what it still holds is tried again later.
   void remove(uint64_t id);
 
  private:
@@ -66,6 +67,18 @@ class CgroupTree {
     std::string directory;  ///< with our groups in it
   };
 
+  /// A group's directories. Making and removing them is a fifth of a jail's cost, and of each that is removed
+  /// the kernel keeps a part while any page that it was charged for is cached.
+  struct Leaf {
+    uint64_t id;
+    uint64_t memory_bytes;
+    uint32_t processes;
+  };
+
+  GroupResult<Leaf> leaf_for(const JailLimits& limits);
+  GroupResult<> make_directories(uint64_t id, const JailLimits& limits) const;
+  GroupResult<> open_group(Group& group) const;
+  bool can_reuse(const Leaf& leaf) const;
   GroupResult<> use_v2();
   GroupResult<> use_v1();
   GroupResult<> set_limits(const std::string& directory, std::string_view controller,
@@ -78,6 +91,8 @@ class CgroupTree {
   Cgroups kind_ = Cgroups::none;
   std::string obstacle_;
   std::vector<Controller> controllers_;  ///< v2: one, without a name
+  bool peak_can_be_reset_ = false;
+  std::vector<Leaf> used_, idle_;
   std::vector<uint64_t> leftovers_;
   uint64_t next_id_ = 1;
 };
