@@ -136,8 +136,7 @@ bool Host::take_answer(std::string_view frame) {
   return true;
 }
 
-/// The evaluator waits for it, so there is one at a time. Should the evaluator run out of time meanwhile, the
-/// candidate ends by its own limits.
+/// The evaluator waits for it, so there is one at a time, and it ends when the evaluator's own time does.
 bool Host::take_candidate(Candidate candidate) {
   if (!program_->is_granted("candidate") || in_flight_.empty() || candidate_runs_) return false;
   candidate_runs_ = true;
@@ -145,7 +144,11 @@ bool Host::take_candidate(Candidate candidate) {
   program->name = kCandidate;
   program->language = kCandidate;
   program->limits = candidate.limits;
-  submit_(std::move(program), std::move(candidate.item), [weak = weak_from_this()](Outcome outcome) {
+  const auto left = head_deadline_ - wire::kKillGrace - Clock::now();
+  const auto wall_ms =
+      std::max<int64_t>(1, std::chrono::duration_cast<std::chrono::milliseconds>(left).count());
+  std::string item = R"({"wall_ms":)" + std::to_string(wall_ms) + R"(,"program":)" + candidate.item + '}';
+  submit_(std::move(program), std::move(item), [weak = weak_from_this()](Outcome outcome) {
     const auto self = weak.lock();
     if (!self || !self->stream_.is_open()) return;
     self->candidate_runs_ = false;

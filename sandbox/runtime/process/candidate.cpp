@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <memory>
 
 #include "sandbox/runtime/process/program.hpp"
@@ -14,22 +15,47 @@
 namespace assay::sandbox::process {
 namespace {
 
-struct Kind {
+struct Interpreted {
   std::string_view language;
   std::array<const char*, 2> interpreters;  ///< the first that is there
   std::array<const char*, 2> options;
   const char* file;
 };
 constexpr std::array kKinds = {
-    Kind{"python", {"/usr/bin/python3", nullptr}, {"-I", "-B"}, "/tmp/candidate.py"},
-    Kind{"node", {"/usr/local/bin/node", "/usr/bin/node"}, {"--no-warnings", nullptr}, "/tmp/candidate.mjs"},
-    Kind{"shell", {"/bin/sh", nullptr}, {nullptr, nullptr}, "/tmp/candidate.sh"},
+    Interpreted{"python", {"/usr/bin/python3", nullptr}, {"-I", "-B"}, "/tmp/candidate.py"},
+    Interpreted{
+        "node", {"/usr/local/bin/node", "/usr/bin/node"}, {"--no-warnings", nullptr}, "/tmp/candidate.mjs"},
+    Interpreted{"shell", {"/bin/sh", nullptr}, {nullptr, nullptr}, "/tmp/candidate.sh"},
 };
 
 struct Item {
+  std::chrono::milliseconds wall{0};  ///< that its evaluator has left
   std::string language, source, input;
 };
 
+bool read_program(wire::JsonReader& reader, Item& item) {
+  using Kind = wire::JsonReader::Kind;
+  bool first = true;
+  if (reader.peek() != Kind::object || !reader.open('{')) return false;
+  while (reader.next('}', first)) {
+    const auto key = reader.read_key();
+    if (!key) return false;
+    std::string* const into = *key == "language" ? &item.language
+                              : *key == "source" ? &item.source
+                              : *key == "stdin"  ? &item.input
+                                                 : nullptr;
+    if (into == nullptr) {
+      reader.skip();
+      continue;
+    }
+    const auto value = reader.peek() == Kind::string ? reader.read_string() : std::nullopt;
+    if (!value) return false;
+    *into = *value;
+  }
+  return !reader.failed();
+}
+
+/// {"wall_ms":…, "program":{language, source, stdin}}: the pool has written the outer object.
 std::optional<Item> read_item(std::string_view text) {
   wire::JsonReader reader(text);
   Item item;
@@ -38,17 +64,12 @@ std::optional<Item> read_item(std::string_view text) {
   while (reader.next('}', first)) {
     const auto key = reader.read_key();
     if (!key) return std::nullopt;
-    std::string* const into = *key == "language" ? &item.language
-                              : *key == "source" ? &item.source
-                              : *key == "stdin"  ? &item.input
-                                                 : nullptr;
-    if (into == nullptr) {
-      reader.skip();
-    } else if (const auto value =
-                   reader.peek() == wire::JsonReader::Kind::string ? reader.read_string() : std::nullopt) {
-      *into = *value;
+    if (*key == "program") {
+      if (!read_program(reader, item)) return std::nullopt;
     } else {
-      return std::nullopt;
+      const auto number = reader.read_number();
+      if (!number) return std::nullopt;
+      item.wall = std::chrono::milliseconds(number->integer);
     }
   }
   if (reader.failed() || !reader.at_end()) return std::nullopt;
@@ -83,7 +104,9 @@ class Candidate : public Runtime {
     plan.argv = command_line(*item, answer);
     if (answer.error) return answer;
     plan.input = item->input;
-    ProgramRun run(source_.limits, surroundings_);
+    wire::EvaluatorLimits limits = source_.limits;
+    limits.wall = std::min(limits.wall, item->wall);
+    ProgramRun run(limits, surroundings_);
     if (const auto exit_code = run.run(plan, answer)) {
       answer.score = *exit_code;
       answer.reason = std::move(run.output());
@@ -96,7 +119,7 @@ class Candidate : public Runtime {
  private:
   /// Writes the program as well.
   static std::vector<std::string> command_line(const Item& item, wire::Answer& answer) {
-    const auto* const kind = std::ranges::find(kKinds, item.language, &Kind::language);
+    const auto* const kind = std::ranges::find(kKinds, item.language, &Interpreted::language);
     if (kind == kKinds.end()) {
       answer.error =
           Error{ErrorKind::config,

@@ -52,7 +52,8 @@ struct Surroundings {
 Result<std::unique_ptr<Runtime>> start_command(wire::EvaluatorSource source,
                                                const Surroundings& surroundings);
 Result<std::unique_ptr<Runtime>> start_python(wire::EvaluatorSource source, const Surroundings& surroundings);
-/// Runs programs: an item is {language, source, stdin}, the score the exit code, the reason standard output.
+/// Runs programs: an item is {wall_ms, program: {language, source, stdin}}, the score the exit code, the
+/// reason standard output.
 Result<std::unique_ptr<Runtime>> start_candidate(wire::EvaluatorSource source,
                                                  const Surroundings& surroundings);
 Result<std::unique_ptr<Runtime>> start_node(wire::EvaluatorSource source, const Surroundings& surroundings);
