@@ -154,6 +154,8 @@ void Interpreter::watch(Deadlines& deadlines) {
     if ((polled[0].revents & POLLOUT) != 0) write_input();
     if ((polled[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0) take_record(deadlines);
   }
+  // Even where its word that the item has ended came before: the next item would find it dead.
+  if (was_killed_) end_ = End::lost;
   // Whoever could write here is dead or waits for us: what there is now is all.
   take_results();
   take_log();
@@ -268,7 +270,9 @@ bool Interpreter::is_due(int32_t kind) const {
 /// with it.
 void Interpreter::stop(ErrorKind reason) {
   killed_ = reason;
-  kill_process(item_ && has_namespaces_ ? item_.get() : process_.pidfd.get());
+  if (item_ && has_namespaces_) return kill_process(item_.get());
+  kill_process(process_.pidfd.get());
+  was_killed_ = true;
 }
 
 void Interpreter::conclude(const Accounting& accounting, wire::Answer& answer) {

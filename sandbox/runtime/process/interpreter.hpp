@@ -108,6 +108,7 @@ class Interpreter {
   bool loaded_ = false, started_ = false;
   End end_ = End::none;
   std::optional<ErrorKind> killed_;
+  bool was_killed_ = false;  ///< the interpreter itself
 };
 
 /// What made loading fail, as a fault of the evaluator's configuration.
