@@ -127,7 +127,8 @@ Task<Json> jail_alone(asio::any_io_executor executor) {
   const auto runs = program("command", kTrue);
   Latencies made, outcomes, gone;
   for (size_t i = 0; i < kJails; i++) {
-    const auto host = std::make_shared<Host>(executor, runs, language_named("command"), Host::Submit());
+    const auto host =
+        std::make_shared<Host>(executor, runs, language_named("command"), nullptr);  // no candidates
     const auto began = Clock::now();
     need(co_await host->start(spawner.get(), host_program.get()));
     made.add(Clock::now() - began);

@@ -133,8 +133,9 @@ const std::vector<Hostile> kPythonHostile = {
     {"sleep", {"timeout"}, true},
 };
 const std::vector<Hostile> kShellHostile = {
-    {"loop", {"cpu_limit"}},      {"fail", {"evaluator_error"}}, {"kill", {"memory_limit"}},
-    {"flood", {"output_limit"}},  {"leftovers", {"scored"}},     {"processes", {"evaluator_error"}},
+    {"loop", {"cpu_limit"}},      {"fail", {"evaluator_error"}},
+    {"kill", {"memory_limit"}},   {"flood", {"output_limit"}},
+    {"leftovers", {"scored"}},    {"processes", {"pids_limit", "evaluator_error"}},
     {"sleep", {"timeout"}, true},
 };
 
