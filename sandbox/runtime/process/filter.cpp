@@ -183,8 +183,6 @@ const Calls kForks = {
 #if defined(__x86_64__)
     SYS_fork,
     SYS_vfork,
-#else
-    ~0U,
 #endif
 };
 
