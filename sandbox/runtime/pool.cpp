@@ -103,6 +103,7 @@ struct Pool::Impl {
   void run_schedule();
   void fill(Queue& queue);
   bool grow(Queue& queue);
+  void limit_standing_by();
   bool has_no_hosts() const {
     return std::ranges::all_of(queues, [](const auto& entry) { return entry.second->hosts.empty(); });
   }
@@ -189,9 +190,26 @@ bool Pool::Impl::grow(Queue& queue) {
   if (!queue.language->jail_per_item) {
     if (others_starve(queue) || (!has_place(queue) && !make_room(queue))) return false;
     queue.last_turn = Clock::now();
+  } else {
+    limit_standing_by();
   }
   start_host(queue);
   return true;
+}
+
+/// Of all programs together: the host that nobody has given work to for longest makes way.
+void Pool::Impl::limit_standing_by() {
+  std::shared_ptr<Host> oldest;
+  size_t count = 0;
+  for (const auto& [key, queue] : queues) {
+    if (!queue->language->jail_per_item) continue;
+    for (const auto& host : queue->hosts) {
+      if (!host->is_idle() || host->is_leaving()) continue;
+      count++;
+      if (queue->waiting.empty() && (!oldest || host->last_active() < oldest->last_active())) oldest = host;
+    }
+  }
+  if (count >= 2 * options.hosts && oldest) oldest->kill(Host::Kill::unwanted);
 }
 
 /// Evaluators wait for candidates, so those have places of their own.
