@@ -158,13 +158,13 @@ TEST_CASE("Process attacks: an item that ends on its deadline moves no other's r
   PoolFixture pool({.hosts = 4, .mode = mode});
   if (!can_run(pool, mode)) return;
   Limits limits;
-  limits.wall = 400ms;  // the interpreter has to start within it
+  limits.wall = 800ms;  // the interpreter has to start within it
   const auto close_call = program("python", R"py(
 import time
 def run_evaluation(item):
     began = time.monotonic()
     print(item["index"])
-    left = 0.392 + item["index"] % 16 / 1000 - (time.monotonic() - began)
+    left = 0.792 + item["index"] % 16 / 1000 - (time.monotonic() - began)
     time.sleep(max(0, left) if item["index"] % 2 else 0)
     return item["index"]
 )py",
