@@ -71,6 +71,12 @@ function assay.normalise(text) end
 ---@return integer
 function assay.levenshtein(a, b) end
 
+---Runs text as a program, in a jail of its own; only what it prints comes back. Needs `grants = ["candidate"]`.
+---`language` is python, node or shell; `limits` may have wall_ms, cpu_ms and memory_bytes.
+---@param program {language: string, source: string, stdin?: string, limits?: table<string, integer>}
+---@return {exit_code?: integer, stdout: string, stderr: string, error?: {kind: string, message: string}, wall_ms: number, cpu_ms: number, memory_bytes: integer}
+function assay.run_candidate(program) end
+
 ---Strict JSON. In items, members that are null are left out; json.decode keeps them as json.null.
 ---@class json
 ---@field null lightuserdata  JSON's null.
