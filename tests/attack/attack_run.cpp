@@ -141,7 +141,7 @@ void AttackRun::check_honest(const Attack& attack, const Outcome& outcome, Clock
   CAPTURE(attack.language, attack.name, to_string(mode_), to_string(outcome.error.kind),
           outcome.error.message, outcome.log, milliseconds(took));
   CHECK((outcome.verdict == Verdict::scored && outcome.score == kHonestScore));
-  CHECK(open_descriptors() <= descriptors_ + kPoolDescriptors + 2 * hosts_ * kHostDescriptors + 20);
+  CHECK(open_descriptors() <= descriptors_ + kPoolDescriptors + 4 * hosts_ * kHostDescriptors + 20);
   if (mode_ == Mode::nons)
     CHECK(orphans_left() == std::vector<std::string>());  // else they die with the jail
   if (!alone) return;
