@@ -52,9 +52,9 @@ constexpr size_t kJailsBusy = 1'500;  // with all processors
 constexpr size_t kItems = 1'500;
 constexpr size_t kItemsBusy = 4'000;
 constexpr size_t kOpens = 30;
-constexpr size_t kTimeouts = 25;
-constexpr auto kStandBy = 6ms;  // in which the next jail is made and the last is gone
-constexpr auto kDeadline = 100ms;
+constexpr size_t kTimeouts = 20;
+constexpr auto kStandBy = 6ms;     // in which the next jail is made and the last is gone
+constexpr auto kDeadline = 250ms;  // which loading the evaluator must keep, too
 
 std::shared_ptr<const Program> program(std::string language, std::string source, Limits limits = {}) {
   auto made = std::make_shared<Program>();

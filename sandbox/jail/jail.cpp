@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -61,12 +63,34 @@ Rlimit at_most(int resource, rlim_t wanted) {
   return {resource, wanted};
 }
 
-std::array<Rlimit, 13> rlimits_for(const JailLimits& limits, bool has_group) {
+/// All processes and threads of our user that there are, or a little less.
+uint64_t tasks_of_user() {
+  uint64_t count = 0;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+    struct stat status{};
+    if (stat(entry.path().c_str(), &status) != 0 || status.st_uid != geteuid()) continue;
+    if (stat((entry.path() / "task").c_str(), &status) == 0) count += status.st_nlink - 2;
+  }
+  return count;
+}
+
+/// The kernel counts by user. A jail without a user of its own, in none of its own namespaces, is counted
+/// with all else that this user runs; then the limit bounds what all jails together add.
+uint64_t process_limit(const JailSpec& spec) {
+  constexpr uint64_t kJails = 64;
+  const uint64_t own =
+      spec.limits.processes * (spec.group != nullptr ? 2 : 1);  // the group counts its refusals
+  return spec.mode != Mode::nons || geteuid() == 0 ? own : tasks_of_user() + kJails * own;
+}
+
+std::array<Rlimit, 13> rlimits_for(const JailSpec& spec) {
+  const JailLimits& limits = spec.limits;
   return {
       at_most(RLIMIT_AS, limits.address_space_bytes == 0 ? RLIM_INFINITY : limits.address_space_bytes),
       at_most(RLIMIT_CPU, limits.cpu_seconds),
       at_most(RLIMIT_STACK, 8U << 20),
-      at_most(RLIMIT_NPROC, limits.processes * (has_group ? 2 : 1)),  // the group counts its refusals
+      at_most(RLIMIT_NPROC, process_limit(spec)),
       at_most(RLIMIT_NOFILE, limits.descriptors),
       at_most(RLIMIT_CORE, 0),
       at_most(RLIMIT_FSIZE, limits.file_bytes),
@@ -203,7 +227,7 @@ JailResult make_jail(const JailSpec& spec) {
   const std::string groups(to_string(spec.group != nullptr ? spec.group->kind : Cgroups::none));
   char* argv[] = {const_cast<char*>("assay-host"), const_cast<char*>(mode.c_str()),
                   const_cast<char*>(spec.probe ? "probe" : groups.c_str()), nullptr};
-  const auto rlimits = rlimits_for(spec.limits, spec.group != nullptr);
+  const auto rlimits = rlimits_for(spec);
   ChildPlan plan = plan_for(spec, fds);
   plan.argv = argv;
   plan.rlimits = rlimits.data();

@@ -21,10 +21,10 @@ class AttackRun {
   /// False when this machine has no such mode, or the mode not this language: it is then said.
   bool can_run();
 
-  /// Every row, `lanes` of them at once; after each the victim is looked at and an honest item evaluated.
-  /// With ASSAY_ATTACKS set in the environment only those whose name has that text, each with what came of
-  /// it.
-  void run(const std::vector<Attack>& attacks, size_t lanes);
+  /// Every row of the language, one after the other, with those that wait for a deadline together beside
+  /// them; after each the victim is looked at and an honest item evaluated. With ASSAY_ATTACKS set in the
+  /// environment only those whose name has that text, each with what came of it.
+  void run(const std::vector<Attack>& attacks);
 
   /// Ends the sandbox, checks that nothing is left of it, and says what was run.
   void finish();
@@ -44,7 +44,7 @@ class AttackRun {
   struct Lanes;
   void next(Lanes& lanes);
   void check(const Attack& attack, const Outcome& outcome, Clock::duration took);
-  void check_honest(const Attack& attack, const Outcome& outcome, Clock::duration took, bool alone);
+  void check_honest(const Attack& attack, const Outcome& outcome, Clock::duration took);
   std::shared_ptr<const Program> stage(Pace pace);
   std::string tools() const;
 
@@ -53,7 +53,6 @@ class AttackRun {
   std::string language_;
   size_t descriptors_, mounts_;
   Victim victim_;
-  size_t hosts_ = 8;
   std::unique_ptr<PoolFixture> pool_;
   std::map<Pace, std::shared_ptr<const Program>> stages_, honest_;
   size_t rows_ = 0, resident_ = 0;

@@ -38,13 +38,6 @@ const std::vector<Attack>& attacks() {
   return rows;
 }
 
-std::vector<Attack> with_pace(bool hasty) {
-  std::vector<Attack> chosen;
-  for (const Attack& attack : attacks())
-    if ((attack.pace == Pace::hasty) == hasty) chosen.push_back(attack);
-  return chosen;
-}
-
 std::shared_ptr<const Program> program(const std::string& language, std::string source, Limits limits = {},
                                        std::string params = "{}") {
   auto made = std::make_shared<Program>();
@@ -83,9 +76,7 @@ TEST_CASE("Process attacks: each ends as it should, and nobody notices", "[attac
   {
     AttackRun run(mode, language);
     if (!run.can_run()) return;
-    run.run(with_pace(false), 1);
-    // What waits for its deadline waits together with others.
-    run.run(with_pace(true), 8);
+    run.run(attacks());
     run.finish();
   }
   CHECK(open_descriptors() == descriptors);
