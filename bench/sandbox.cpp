@@ -53,8 +53,8 @@ constexpr size_t kItems = 1'500;
 constexpr size_t kItemsBusy = 4'000;
 constexpr size_t kOpens = 30;
 constexpr size_t kTimeouts = 20;
-constexpr auto kStandBy = 6ms;     // in which the next jail is made and the last is gone
-constexpr auto kDeadline = 250ms;  // which loading the evaluator must keep, too
+constexpr auto kStandBy = 6ms;  // in which the next jail is made and the last is gone
+constexpr auto kDeadline = 100ms;
 
 std::shared_ptr<const Program> program(std::string language, std::string source, Limits limits = {}) {
   auto made = std::make_shared<Program>();

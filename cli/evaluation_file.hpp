@@ -36,7 +36,8 @@ struct EvaluatorEntry {
   std::vector<std::string> grants;  ///< "candidate"
   std::optional<double> pass_threshold;
   std::string params = "{}";  ///< JSON object
-  std::string limits = "{}";  ///< JSON object: wall_ms, cpu_ms, memory_bytes, result_bytes, log_bytes
+  std::string limits =
+      "{}";  ///< JSON object: wall_ms, cpu_ms, load_ms, memory_bytes, result_bytes, log_bytes
 };
 
 /// The evaluator as the API takes it.

@@ -23,8 +23,8 @@ class Settings {
   void add(std::string key, std::string doc, std::chrono::milliseconds* value);  ///< "10s", "250ms", "5m"
   void add(std::string key, std::string doc, std::vector<std::string>* value);
 
-  /// Reads the file; every fault is reported at once, each with FILE:LINE, and nothing is set when there is
-  /// one.
+  /// Reads the file; every fault is reported at once, each with FILE:LINE where it has one. The caller gives
+  /// up after a fault: some values may have been set.
   Result<> load_file(const std::string& path);
   /// Reads the ASSAY_… variables; one that names no key of this table is left alone.
   Result<> load_environment();

@@ -26,6 +26,7 @@ Side side_from(const Json& json) {
 sandbox::Limits limits_from(const Json& json, sandbox::Limits limits) {
   limits.wall = std::chrono::milliseconds(json.value("wall_ms", limits.wall.count()));
   limits.cpu = std::chrono::milliseconds(json.value("cpu_ms", limits.cpu.count()));
+  limits.load = std::chrono::milliseconds(json.value("load_ms", limits.load.count()));
   limits.memory_bytes = json.value("memory_bytes", limits.memory_bytes);
   limits.result_bytes = json.value("result_bytes", limits.result_bytes);
   limits.log_bytes = json.value("log_bytes", limits.log_bytes);

@@ -226,6 +226,7 @@ void append_initialize_request(std::string& out, int64_t id, const Program& prog
   const auto limit = [&](const char* key, auto value) { out += key + std::to_string(value); };
   limit(R"(,"limits":{"wall_ms":)", program.limits.wall.count());
   limit(R"(,"cpu_ms":)", program.limits.cpu.count());
+  limit(R"(,"load_ms":)", program.limits.load.count());
   limit(R"(,"memory_bytes":)", program.limits.memory_bytes);
   limit(R"(,"result_bytes":)", program.limits.result_bytes);
   limit(R"(,"log_bytes":)", program.limits.log_bytes);

@@ -57,8 +57,8 @@ Task<Result<void>> Host::start(SpawnerClient* spawner, int host_fd) {
   }
   append_initialize_request(out_, 0, *program_);
   flush();
-  // The top level runs under the limits of one evaluation, and the host says itself when it breaks them.
-  head_deadline_ = Clock::now() + kStartPatience + program_->limits.wall;
+  // The host says itself when the top level breaks its limits.
+  head_deadline_ = Clock::now() + kStartPatience + std::max(program_->limits.load, program_->limits.wall);
   arm_deadline();
   Result<void> loaded = co_await load();
   if (!loaded) co_return loaded;
@@ -75,6 +75,7 @@ Task<Result<void>> Host::load() {
       if (!answer || answer->id != 0)
         co_return fail(ErrorKind::internal, "the host answered with what is no answer");
       if (!answer->has_outcome) co_return Result<void>();
+      kill(Kill::unwanted);
       co_return std::unexpected(answer->outcome.error);
     }
     boost::system::error_code error;

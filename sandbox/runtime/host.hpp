@@ -55,6 +55,7 @@ class Host : public std::enable_shared_from_this<Host> {
   void kill(Kill reason);
 
   std::deque<Work>& in_flight() { return in_flight_; }
+  bool had_jail() const { return jail_id_ != 0; }
   bool is_ready() const { return ready_; }
   bool is_idle() const { return ready_ && in_flight_.empty(); }
   /// Whether it may be given more; a host that has used much processor time is replaced before its hard

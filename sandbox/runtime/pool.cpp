@@ -296,7 +296,8 @@ Task<> Pool::Impl::run_host(Queue* queue, std::shared_ptr<Host> host) {
   Outcome head = co_await host->end(*spawner);
   if (!started) {
     // "The host ended" says less than how: a crash at the top level, a forbidden call.
-    if (started.error().kind == ErrorKind::internal && head.error.kind != ErrorKind::cancelled)
+    if (started.error().kind == ErrorKind::internal && host->had_jail() &&
+        head.error.kind != ErrorKind::cancelled)
       started.error().message += " (" + head.error.message + ")";
     host_failed(*queue, std::move(started).error());
   }

@@ -16,7 +16,8 @@ std::string Program::key() const {
   for (const std::string& grant : grants) all += grant + ';';
   for (const uint64_t limit :
        {static_cast<uint64_t>(limits.wall.count()), static_cast<uint64_t>(limits.cpu.count()),
-        limits.memory_bytes, limits.result_bytes, limits.log_bytes})
+        static_cast<uint64_t>(limits.load.count()), limits.memory_bytes, limits.result_bytes,
+        limits.log_bytes})
     all += ',' + std::to_string(limit);
   return sha256_hex(all);
 }

@@ -9,10 +9,13 @@
 
 namespace assay::sandbox {
 
-/// Limits of one evaluation. Defaults are those of the lua runtime.
+/// Limits of one evaluation, but for `load`. Defaults are those of the lua runtime.
 struct Limits {
   std::chrono::milliseconds wall{10'000};
   std::chrono::milliseconds cpu{5'000};
+  /// Of an interpreter until it has run the top level, in wall time. Imports take what they take, and a host
+  /// does them once for all its items. A lua top level has the limits of one evaluation.
+  std::chrono::milliseconds load{30'000};
   uint64_t memory_bytes = 64ULL << 20;
   uint64_t result_bytes = 1ULL << 20;  ///< of the result as JSON
   uint64_t log_bytes = 64ULL << 10;    ///< kept: half from the head, half from the tail

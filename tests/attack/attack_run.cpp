@@ -23,6 +23,7 @@ constexpr size_t kResidentGrowth = 48U << 20;
 Limits limits_of(Pace pace, bool starts_quickly) {
   Limits limits;
   limits.wall = pace == Pace::hasty ? 2s : 20s;
+  limits.load = limits.wall;
   limits.cpu = pace != Pace::lean ? 10s : starts_quickly ? 100ms : 200ms;
   limits.memory_bytes = 64U << 20;
   limits.log_bytes = 2'048;

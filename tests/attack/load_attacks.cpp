@@ -5,7 +5,7 @@
 namespace assay::sandbox {
 
 void add_load_attacks(Table& table) {
-  table.load("while it loads: 10 busy loop", {kConfig}, "while True: pass", Pace::lean);
+  table.load("while it loads: 10 busy loop", {kConfig}, "while True: pass", Pace::hasty);
   table.load("while it loads: 11 sleep", {kConfig}, "time.sleep(1000)", Pace::hasty);
   table.load("while it loads: 4 memory", {kConfig}, "x = []\nwhile True: x.append(bytearray(1 << 20))");
   table.load("while it loads: another program takes its place", {kConfig},

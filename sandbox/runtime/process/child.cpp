@@ -168,6 +168,12 @@ std::chrono::microseconds Deadlines::elapsed() const {
   return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began_);
 }
 
+wire::EvaluatorLimits loading_limits(wire::EvaluatorLimits limits) {
+  limits.wall = limits.load;
+  limits.cpu = std::chrono::hours(1);  // a library may well start a thread for every processor
+  return limits;
+}
+
 Error limit_error(ErrorKind kind, const wire::EvaluatorLimits& limits) {
   switch (kind) {
     case ErrorKind::timeout:

@@ -76,6 +76,7 @@ class Deadlines {
   int patience() const;
   /// timeout or cpu_limit when that has come.
   std::optional<ErrorKind> due();
+  const wire::EvaluatorLimits& limits() const { return limits_; }
   /// Used since watch(), as far as has been seen.
   std::chrono::microseconds cpu();
   std::chrono::microseconds elapsed() const;
@@ -87,6 +88,9 @@ class Deadlines {
   std::chrono::microseconds clock_base_{0}, seen_{0};
   const Accounting* group_ = nullptr;
 };
+
+/// Of loading the evaluator.
+wire::EvaluatorLimits loading_limits(wire::EvaluatorLimits limits);
 
 /// "took longer than 200 ms" and the like.
 Error limit_error(ErrorKind kind, const wire::EvaluatorLimits& limits);

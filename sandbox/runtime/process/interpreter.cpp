@@ -1,7 +1,9 @@
 #include "sandbox/runtime/process/interpreter.hpp"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -146,7 +148,7 @@ void Interpreter::watch(Deadlines& deadlines) {
         {calls_ ? caller_.fd() : -1, POLLIN, 0}};
     const int count = poll(polled, std::size(polled), killed_ ? kDeathMs : deadlines.patience());
     if ((count < 0 && errno != EINTR) || (count == 0 && killed_) || polled[3].revents != 0) end_ = End::lost;
-    if (const auto due = deadlines.due(); due && !killed_) stop(*due);
+    if (const auto due = deadlines.due(); due && !killed_) stop(limit_error(*due, deadlines.limits()));
     if ((polled[2].revents & POLLIN) != 0) take_log();
     if ((polled[1].revents & POLLIN) != 0) take_results();
     if ((polled[1].revents & POLLOUT) != 0) write_reply();
@@ -175,7 +177,7 @@ void Interpreter::take_results() {
   const size_t limit = 6 * limits_.result_bytes + kResultSlack;
   read_some(results_.get(), [&](std::string_view text) {
     result_.append(text.substr(0, limit + 1 - result_.size()));
-    if (result_.size() > limit && !killed_) stop(ErrorKind::output_limit);
+    if (result_.size() > limit && !killed_) stop(limit_error(ErrorKind::output_limit, limits_));
   });
   take_call();
 }
@@ -232,7 +234,7 @@ void Interpreter::take_record(Deadlines& deadlines) {
       started_ = true;
       item_ = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, record_.value, 0)));
       deadlines.watch(record_.value);
-      if (killed_) stop(*killed_);
+      if (killed_) stop(Error(*killed_));
       break;
     case Record::ended:
       end_ = End::ended;
@@ -248,6 +250,11 @@ void Interpreter::take_record(Deadlines& deadlines) {
       end_ = End::not_started;
       break;
   }
+}
+
+bool Interpreter::awaits_answer() const {
+  int unread = 0;
+  return calls_ || !reply_.empty() || (ioctl(results_.get(), SIOCOUTQ, &unread) == 0 && unread > 0);
 }
 
 bool Interpreter::is_due(int32_t kind) const {
@@ -268,8 +275,8 @@ bool Interpreter::is_due(int32_t kind) const {
 /// Kills the item's process, or the interpreter when there is none to be seen. Without namespaces the
 /// interpreter's word for a process could be any of this machine's: then the interpreter, whose children die
 /// with it.
-void Interpreter::stop(ErrorKind reason) {
-  killed_ = reason;
+void Interpreter::stop(Error reason) {
+  killed_ = std::move(reason);
   if (item_ && has_namespaces_) return kill_process(item_.get());
   kill_process(process_.pidfd.get());
   was_killed_ = true;
@@ -281,7 +288,7 @@ void Interpreter::conclude(const Accounting& accounting, wire::Answer& answer) {
   if (accounting.killed_for_memory()) {
     answer.error = limit_error(ErrorKind::memory_limit, limits_);
   } else if (killed_) {
-    answer.error = limit_error(*killed_, limits_);
+    answer.error = killed_;
   } else if (loss) {
     answer.error = std::move(loss);
   } else if (end_ == End::not_started) {

@@ -62,9 +62,11 @@ class Interpreter {
   enum class End { none, ended, loaded, refused, not_started, lost };
   End end() const { return end_; }
   const Record& last() const { return last_; }
-  /// True when the answer to a call is still to come: the line to the pool is then of no more use.
-  bool awaits_answer() const { return calls_; }
+  /// True when the answer to a call is still to come, or there and not read: the next item would get it.
+  bool awaits_answer() const;
   bool has_result() const { return !result_.empty(); }
+  /// True when a limit was reached and only the process of the item was ended.
+  bool stopped_item() const { return killed_ && !was_killed_; }
   std::string log() const { return log_.text(); }
   pid_t pid() const { return process_.pid; }
 
@@ -86,7 +88,7 @@ class Interpreter {
   void write_reply();
   void take_record(Deadlines& deadlines);
   bool is_due(int32_t kind) const;
-  void stop(ErrorKind reason);
+  void stop(Error reason);
   std::optional<Error> error_of_loss();
   void read_frame(wire::Answer& answer) const;
 
@@ -107,7 +109,7 @@ class Interpreter {
   wire::LogBuffer log_;
   bool loaded_ = false, started_ = false;
   End end_ = End::none;
-  std::optional<ErrorKind> killed_;
+  std::optional<Error> killed_;
   bool was_killed_ = false;  ///< the interpreter itself
 };
 

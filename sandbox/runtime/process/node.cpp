@@ -91,7 +91,7 @@ class Node : public Runtime {
   }
 
   Result<void> await_loaded(Interpreter& interpreter) {
-    Deadlines deadlines(source_.limits);
+    Deadlines deadlines(loading_limits(source_.limits));
     deadlines.watch(interpreter.pid());
     interpreter.watch(deadlines);
     if (interpreter.end() == Interpreter::End::loaded && !interpreter.has_result()) return {};

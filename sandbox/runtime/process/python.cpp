@@ -27,7 +27,6 @@ class Python : public Runtime {
         accounting_(surroundings.accounting),
         has_scratch_(surroundings.has_namespaces) {}
 
-  /// The top level runs under the limits of one evaluation.
   Result<void> start(const Surroundings& surroundings) {
     // -s: nothing of a home directory; -c has put the working directory on the path, which the runner takes
     // off again.
@@ -39,7 +38,7 @@ class Python : public Runtime {
                                   .cpu_seconds = kCpuSeconds},
                                  source_.limits, surroundings));
     accounting_.start();
-    Deadlines deadlines(source_.limits);
+    Deadlines deadlines(loading_limits(source_.limits));
     deadlines.watch(interpreter_->pid());
     interpreter_->send(Interpreter::load_request(source_));
     interpreter_->watch(deadlines);
@@ -61,7 +60,8 @@ class Python : public Runtime {
     if (interpreter_->end() == Interpreter::End::ended) {
       answer.cpu = std::chrono::microseconds(last.cpu_us);
       answer.memory_bytes = static_cast<uint64_t>(std::max<int64_t>(0, last.peak_bytes));
-      spent_ |= WIFSIGNALED(last.value);  // what it met may be in the interpreter's own memory
+      // What made it crash may be in the interpreter's own memory.
+      spent_ |= WIFSIGNALED(last.value) && !interpreter_->stopped_item();
     } else {
       spent_ = true;
     }

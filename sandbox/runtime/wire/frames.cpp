@@ -115,6 +115,7 @@ bool read_limits(JsonReader& reader, EvaluatorLimits& limits) {
     if (!read_whole(reader, value)) return false;
     if (key == "wall_ms") limits.wall = std::chrono::milliseconds(value);
     if (key == "cpu_ms") limits.cpu = std::chrono::milliseconds(value);
+    if (key == "load_ms") limits.load = std::chrono::milliseconds(value);
     if (key == "memory_bytes") limits.memory_bytes = static_cast<uint64_t>(value);
     if (key == "result_bytes") limits.result_bytes = static_cast<uint64_t>(value);
     if (key == "log_bytes") limits.log_bytes = static_cast<uint64_t>(value);

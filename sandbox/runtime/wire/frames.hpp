@@ -18,6 +18,7 @@ inline constexpr size_t kRequestLimit = 16U << 20;  ///< bytes of one request
 struct EvaluatorLimits {
   std::chrono::milliseconds wall{10'000};
   std::chrono::milliseconds cpu{5'000};
+  std::chrono::milliseconds load{30'000};
   uint64_t memory_bytes = 64ULL << 20;
   uint64_t result_bytes = 1ULL << 20;
   uint64_t log_bytes = 64ULL << 10;

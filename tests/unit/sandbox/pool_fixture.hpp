@@ -26,6 +26,7 @@ inline int slowness() {
 inline Limits at_this_speed(Limits limits) {
   limits.wall *= slowness();
   limits.cpu *= slowness();
+  limits.load *= slowness();
   return limits;
 }
 
