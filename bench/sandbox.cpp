@@ -130,7 +130,7 @@ Task<Json> jail_alone(asio::any_io_executor executor) {
     const auto host =
         std::make_shared<Host>(executor, runs, language_named("command"), nullptr);  // no candidates
     const auto began = Clock::now();
-    need(co_await host->start(spawner.get(), host_program.get()));
+    need(co_await host->start(spawner.get(), host_program.get(), {}));
     made.add(Clock::now() - began);
     const auto sent = Clock::now();
     host->send({make_item(i), [&](Outcome outcome) {

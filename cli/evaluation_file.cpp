@@ -16,6 +16,7 @@
 #include "cli/data_file.hpp"
 #include "core/fd.hpp"
 #include "core/json.hpp"
+#include "core/requirement.hpp"
 #include "core/settings.hpp"
 
 namespace assay::cli {
@@ -286,6 +287,15 @@ void read_isolation(TableReader& reader, EvaluatorEntry& entry) {
   entry.isolation = isolation;
 }
 
+void read_requirements(TableReader& reader, EvaluatorEntry& entry) {
+  entry.requirements = reader.texts("requirements");
+  for (const std::string& line : entry.requirements)
+    if (!is_requirement(line))
+      return reader.fault("requirements", "has a line that names no package: \"" + line.substr(0, 80) + "\"");
+  if (!entry.requirements.empty() && entry.language != "python" && entry.language != "node")
+    reader.fault("requirements", "only evaluators in python or node can have them");
+}
+
 void read_grants(TableReader& reader, EvaluatorEntry& entry) {
   static const Names kGrants = {"candidate"};
   static const Names kLanguages = {"lua", "python", "node"};
@@ -312,13 +322,15 @@ EvaluatorEntry read_evaluator(const toml::table& table, size_t number, const std
     is_one_of(reader, "type", type, kTypes);
   }
   if (type == "judge") {
-    for (const char* known : {"language", "isolation", "grants", "file", "code"}) reader.find(known);
+    for (const char* known : {"language", "isolation", "grants", "requirements", "file", "code"})
+      reader.find(known);
   } else {
     entry.language = reader.required_text("language", "one of " + joined(kLanguages));
     if (!entry.language.empty()) is_one_of(reader, "language", entry.language, kLanguages);
     read_code(reader, path, entry);
     read_isolation(reader, entry);
     read_grants(reader, entry);
+    read_requirements(reader, entry);
   }
   entry.pass_threshold = reader.number("pass_threshold");
   entry.params = reader.json("params");
@@ -435,6 +447,7 @@ Json evaluator_json(const EvaluatorEntry& entry, const std::string& container) {
             {"language", entry.language},
             {"isolation", entry.isolation},
             {"grants", entry.grants},
+            {"requirements", entry.requirements},
             {"code", entry.code},
             {"params", *parse_json(entry.params)},
             {"limits", *parse_json(entry.limits)}};

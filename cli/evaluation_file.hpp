@@ -34,6 +34,7 @@ struct EvaluatorEntry {
   std::string code;                 ///< source, from `code` or read from `file`
   std::string file;                 ///< path the code came from; empty when it stood in the evaluation file
   std::vector<std::string> grants;  ///< "candidate"
+  std::vector<std::string> requirements;
   std::optional<double> pass_threshold;
   std::string params = "{}";  ///< JSON object
   std::string limits =

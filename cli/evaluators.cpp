@@ -28,6 +28,7 @@ struct TestOptions {
   std::string sandbox_mode;
   std::string wall;
   std::vector<std::string> grants;
+  std::vector<std::string> requirements;
   bool json = false;
 };
 
@@ -52,6 +53,7 @@ Result<std::shared_ptr<const sandbox::Program>> program_of(const TestOptions& op
                                        extensions() + ", not in \"" + extension + "\"");
   program->language = language->name;
   program->grants = options.grants;
+  program->requirements = options.requirements;
   program->limits.memory_bytes = language->memory_bytes;
   ASSAY_TRY(program->source, read_file(options.file, 4 << 20));
   const auto params = parse_json(options.params);
@@ -156,7 +158,8 @@ Task<> test(TestOptions options, int& exit) {
     exit = report(choice.error());
     co_return;
   }
-  auto pool = co_await sandbox::Pool::start(executor, {.hosts = 1, .mode = choice->mode});
+  auto pool = co_await sandbox::Pool::start(executor,
+                                            {.hosts = 1, .mode = choice->mode, .packages = choice->packages});
   if (!pool) {
     exit = report(pool.error());
     co_return;
@@ -206,6 +209,8 @@ void declare_evaluators(CLI::App& app, Chosen& chosen) {
   test->add_option("--wall", options->wall, "wall limit of one item, such as 2s");
   test->add_option("--grant", options->grants, "let it use assay.run_candidate")
       ->check(CLI::IsMember({"candidate"}));
+  test->add_option("--requirement", options->requirements,
+                   "install this for it: a line as pip takes it, or npm for a .mjs; may be repeated");
   test->add_option("--sandbox", options->sandbox_mode, "demand a jail mode")
       ->check(CLI::IsMember({"full", "userns", "nons"}));
   test->add_flag("--json", options->json, "print one JSON outcome a line");

@@ -136,7 +136,8 @@ Progress make_progress() {
 /// Every evaluator is loaded in the sandbox before anything is started or stored.
 Task<Result<>> check_evaluators(const EvaluationFile& file, const daemon::SandboxChoice& choice) {
   const auto executor = co_await asio::this_coro::executor;
-  auto pool = co_await sandbox::Pool::start(executor, {.hosts = 1, .mode = choice.mode});
+  auto pool =
+      co_await sandbox::Pool::start(executor, {.hosts = 1, .mode = choice.mode, .packages = choice.packages});
   if (!pool) co_return std::unexpected(std::move(pool.error()).with("the sandbox did not start"));
   Result<> result = co_await sandbox::check_requirements(**pool, choice.require);
   for (const auto& entry : file.evaluators) {

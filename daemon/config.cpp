@@ -1,12 +1,68 @@
 #include "daemon/config.hpp"
 
+#include <cstdlib>
+#include <filesystem>
+
+#include "sandbox/runtime/packages/index_proxy.hpp"
+
 namespace assay::daemon {
+namespace {
+
+/// systemd's CacheDirectory=, else where programs of this user keep such things.
+std::string cache_folder() {
+  const auto from = [](const char* variable) {
+    const char* const value = std::getenv(variable);
+    return std::string(value == nullptr ? "" : value);
+  };
+  if (const std::string given = from("CACHE_DIRECTORY"); !given.empty())
+    return given.substr(0, given.find(':')) + "/packages";
+  if (const std::string given = from("XDG_CACHE_HOME"); given.starts_with('/'))
+    return given + "/assay/packages";
+  const std::string home = from("HOME");
+  return home.starts_with('/') ? home + "/.cache/assay/packages" : "/var/cache/assay/packages";
+}
+
+Result<sandbox::PackageSources> checked(sandbox::PackageSources packages) {
+  const auto check_url = [](const char* key, const std::string& url) -> Result<void> {
+    if (url.empty() || (sandbox::HostPort::of_url(url) && url.find_first_of(" \r\n") == std::string::npos))
+      return {};
+    return fail(ErrorKind::config, std::string(key) + " must be a URL, http:// or https://");
+  };
+  ASSAY_OK(check_url("packages.index", packages.index));
+  ASSAY_OK(check_url("packages.registry", packages.registry));
+  for (const std::string& host : packages.hosts)
+    if (!sandbox::HostPort::of_text(host, 0))
+      return fail(ErrorKind::config, "packages.hosts has \"" + host + "\": write HOST or HOST:PORT");
+  if (packages.folder.empty()) packages.folder = cache_folder();
+  const auto check_path = [](const char* key, const std::string& path) -> Result<void> {
+    constexpr size_t kLongest = 400;  // the names of environments follow
+    if (path.empty() || (path.starts_with('/') && path.size() <= kLongest)) return {};
+    return fail(ErrorKind::config,
+                std::string(key) + " must be an absolute path of 400 bytes at most: " + path);
+  };
+  ASSAY_OK(check_path("packages.folder", packages.folder));
+  ASSAY_OK(check_path("packages.wheelhouse", packages.wheelhouse));
+  if (!packages.wheelhouse.empty() && !std::filesystem::is_directory(packages.wheelhouse))
+    return fail(ErrorKind::config, "packages.wheelhouse " + packages.wheelhouse + " is no folder");
+  return packages;
+}
+
+}  // namespace
 
 void SandboxSettings::declare(Settings& settings) {
   settings.add("sandbox.mode", "demand full, userns or nons instead of the best that works", &mode);
   settings.add("sandbox.require",
                "refuse to start without: full or userns (the least mode), cgroups, landlock, a language",
                &require);
+  settings.add("packages.index", "URL from which pip installs what evaluators require; default nowhere",
+               &packages.index);
+  settings.add("packages.registry", "URL from which npm does", &packages.registry);
+  settings.add("packages.hosts", "HOST or HOST:PORT that their files are on besides", &packages.hosts);
+  settings.add("packages.wheelhouse", "folder of wheels, instead of an index", &packages.wheelhouse);
+  settings.add("packages.folder", "where installed packages are kept; default the user's cache folder",
+               &packages.folder);
+  settings.add("packages.bytes", "of all packages kept; those not used for longest are removed",
+               &packages.limit_bytes, size_t{1} << 20, size_t{1} << 50);
 }
 
 Result<SandboxChoice> SandboxSettings::choose() const {
@@ -17,6 +73,7 @@ Result<SandboxChoice> SandboxSettings::choose() const {
       return fail(ErrorKind::config, "sandbox.mode is \"" + mode + "\": use full, userns or nons");
   }
   ASSAY_TRY(choice.require, sandbox::Requirements::from(require));
+  ASSAY_TRY(choice.packages, checked(packages));
   return choice;
 }
 

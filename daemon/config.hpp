@@ -9,10 +9,11 @@
 
 namespace assay::daemon {
 
-/// `[sandbox]`.
+/// `[sandbox]` and `[packages]`.
 struct SandboxSettings {
   std::string mode;
   std::vector<std::string> require;
+  sandbox::PackageSources packages;  ///< `[packages]`
 
   void declare(Settings& settings);
   Result<SandboxChoice> choose() const;

@@ -78,6 +78,7 @@ Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluat
   if (evaluator.contains("params")) program->params = dump_json(evaluator["params"]);
   program->isolation = evaluator.value("isolation", program->isolation);
   program->grants = evaluator.value("grants", program->grants);
+  program->requirements = evaluator.value("requirements", program->requirements);
   const auto* const language = sandbox::language_named(program->language);
   if (language == nullptr)
     return fail(ErrorKind::config,

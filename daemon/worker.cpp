@@ -30,8 +30,9 @@ void Worker::fatal(std::string why) {
 
 /// With all that the settings demand of it.
 Task<Result<>> Worker::open_sandbox() {
-  auto pool =
-      co_await sandbox::Pool::start(executor_, {.hosts = options_.hosts, .mode = options_.sandbox.mode});
+  auto pool = co_await sandbox::Pool::start(
+      executor_,
+      {.hosts = options_.hosts, .mode = options_.sandbox.mode, .packages = options_.sandbox.packages});
   if (!pool) co_return std::unexpected(std::move(pool.error()).with("the sandbox did not start"));
   auto checked = co_await sandbox::check_requirements(**pool, options_.sandbox.require);
   if (checked)

@@ -17,6 +17,7 @@ namespace assay::daemon {
 struct SandboxChoice {
   std::optional<sandbox::Mode> mode;  ///< this one instead of the best that works
   sandbox::Requirements require;
+  sandbox::PackageSources packages;
 };
 
 struct WorkerOptions {

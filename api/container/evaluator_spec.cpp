@@ -3,6 +3,8 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "core/requirement.hpp"
+
 namespace assay::api {
 namespace {
 
@@ -73,9 +75,14 @@ Answer<EvaluatorSpec> evaluator_spec_from(const Json& json) {
   keep(spec, "description", fields.maybe_text("description"));
   spec["code"] = fields.text("code");
   refuse_judge_fields(fields);
-  const auto requirements = fields.maybe_texts("requirements", 256);
-  if (language != "python" && !requirements.empty())
-    fields.fault("requirements", "are for the language python");
+  spec["requirements"] = Json::array();
+  for (const std::string& line : fields.maybe_texts("requirements", 256)) {
+    if (!is_requirement(line))
+      fields.fault("requirements", "has a line that names no package: \"" + line.substr(0, 80) + "\"");
+    spec["requirements"].push_back(line);
+  }
+  if (!spec["requirements"].empty() && language != "python" && language != "node")
+    fields.fault("requirements", "are for the languages python and node");
   const auto threshold = fields.maybe_number("pass_threshold");
   spec["pass_threshold"] = threshold ? Json(*threshold) : Json(nullptr);
   const Json* params = fields.maybe_object("params");
@@ -89,8 +96,6 @@ Answer<EvaluatorSpec> evaluator_spec_from(const Json& json) {
   if (language == "plugin")
     return not_implemented("language",
                            "this build has no plugins yet; lua, python, node, shell and command work");
-  if (!requirements.empty())
-    return not_implemented("requirements", "this build does not install packages yet");
   result.text = dump_json(spec);
   return result;
 }

@@ -12,9 +12,13 @@
 #include <linux/close_range.h>
 #include <linux/mount.h>
 #include <linux/securebits.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -30,6 +34,8 @@ constexpr unsigned kReadOnly = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV;
 // Where the two descriptors that execveat still needs sit; both are close-on-exec.
 constexpr int kHostFd = kGroupFd + kGroupFiles;
 constexpr int kErrorFd = kHostFd + 1;
+constexpr int kFolderFd = kErrorFd + 1;  // those of JailAccess, until they are mounted
+constexpr int kBacklog = 64;
 
 class Child {
  public:
@@ -50,14 +56,16 @@ class Child {
     for (size_t i = 0; i < plan_.entrance_count; i++)
       check(Step::enter_group, syscall(SYS_write, plan_.entrance_fds[i], "0", 1));
     if (plan_.network_fd >= 0) check(Step::enter_network, syscall(SYS_setns, plan_.network_fd, CLONE_NEWNET));
-    if (plan_.mounts_fd >= 0) copy_mounts();
+    if (plan_.access != nullptr) take_folders();  // as who we were: they may be for nobody else to enter
     if (plan_.mode == Mode::userns) {
       wait_for_map();
       become_user();  // now: as a user without a name here it could make no file
     }
+    if (plan_.mounts_fd >= 0) copy_mounts();
     check(Step::session, syscall(SYS_setsid));
     place_descriptors();
     if (plan_.mode != Mode::nons) enter_new_root();
+    if (plan_.access != nullptr && plan_.access->proxy) listen_on_loopback();
     check(Step::enter_root, syscall(SYS_chdir, "/"));
     if (plan_.privileged) drop_privileges();
     check(Step::no_new_privileges, syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
@@ -105,9 +113,62 @@ class Child {
     check(Step::descriptors, syscall(SYS_dup3, plan_.host_fd, kHostFd, O_CLOEXEC));
     check(Step::descriptors, syscall(SYS_dup3, plan_.error_fd, kErrorFd, O_CLOEXEC));
     error_fd_ = kErrorFd;
+    for (size_t i = 0; i < kJailFolders.size(); i++)
+      if (folders_[i] >= 0)
+        check(Step::descriptors, syscall(SYS_dup3, folders_[i], kFolderFd + static_cast<int>(i), O_CLOEXEC));
     for (int fd = kGroupFd + static_cast<int>(plan_.group_fd_count); fd < kHostFd; fd++)
       syscall(SYS_close, fd);  // nothing may be there
-    check(Step::close_descriptors, syscall(SYS_close_range, kErrorFd + 1, ~0U, 0));
+    check(Step::close_descriptors, syscall(SYS_close_range, kFolderFd + kJailFolders.size(), ~0U, 0));
+  }
+
+  // While paths still are this machine's. Detached copies, to be put into the root once it is there.
+  void take_folders() {
+    for (size_t i = 0; i < kJailFolders.size(); i++) {
+      const Folder& folder = plan_.access->folders[i];
+      if (folder.source[0] == 0) continue;
+      const long tree = syscall(SYS_open_tree, AT_FDCWD, folder.source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+      check(Step::mount_folders, tree);
+      const unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+      set_attributes(Step::mount_folders, tree, attributes | (folder.writable ? 0 : MOUNT_ATTR_RDONLY), 0);
+      const long high = syscall(SYS_fcntl, tree, F_DUPFD_CLOEXEC, kFirstPlanFd);
+      check(Step::mount_folders, high);
+      syscall(SYS_close, tree);
+      folders_[i] = static_cast<int>(high);
+    }
+  }
+
+  // In a network namespace of the jail's own, where nothing else is. The listener goes to the spawner as the
+  // first thing on the protocol's stream, which the spawner takes off it again.
+  void listen_on_loopback() {
+    const long listener = syscall(SYS_socket, AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    check(Step::listen, listener);
+    ifreq loopback{};
+    loopback.ifr_name[0] = 'l';
+    loopback.ifr_name[1] = 'o';
+    loopback.ifr_flags = IFF_UP | IFF_RUNNING;
+    check(Step::listen, syscall(SYS_ioctl, listener, SIOCSIFFLAGS, &loopback));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(kProxyPort);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    check(Step::listen, syscall(SYS_bind, listener, &address, sizeof address));
+    check(Step::listen, syscall(SYS_listen, listener, kBacklog));
+
+    char byte = 0;
+    iovec part{&byte, sizeof byte};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    *reinterpret_cast<int*>(CMSG_DATA(header)) = static_cast<int>(listener);
+    check(Step::listen, syscall(SYS_sendmsg, kProtocolFd, &message, MSG_NOSIGNAL));
+    syscall(SYS_close, listener);
   }
 
   // There is nothing but the root in them, which becomes ours: nothing of this machine to copy, and to detach
@@ -171,6 +232,8 @@ class Child {
     set_option(Step::mount_proc, proc, "subset", "pid");
     attach(Step::mount_proc,
            create_mount(Step::mount_proc, proc, kReadOnly | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), "proc");
+    for (size_t i = 0; i < kJailFolders.size(); i++)
+      if (folders_[i] >= 0) attach(Step::mount_folders, kFolderFd + static_cast<int>(i), kJailFolders[i]);
   }
 
   void make_entry(const RootEntry& entry) {
@@ -261,6 +324,7 @@ class Child {
 
   const ChildPlan& plan_;
   int error_fd_;
+  int folders_[kJailFolders.size()] = {-1, -1};
 };
 
 }  // namespace

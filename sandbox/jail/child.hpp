@@ -40,7 +40,8 @@ struct ChildPlan {
   char* const* argv = nullptr;
   const RootEntry* root = nullptr;  ///< what the root holds; none: nothing, and no /proc or /tmp either
   size_t root_count = 0;
-  char scratch_bytes[24] = {};  ///< decimal, for the mount; empty: no scratch directory and no /proc
+  const JailAccess* access = nullptr;  ///< none: to nothing
+  char scratch_bytes[24] = {};         ///< decimal, for the mount; empty: no scratch directory and no /proc
   char scratch_inodes[24] = {};
   const Rlimit* rlimits = nullptr;
   size_t rlimit_count = 0;

@@ -21,6 +21,8 @@
 #include <string>
 #include <vector>
 
+#include "sandbox/jail/packet.hpp"
+
 namespace assay::sandbox {
 namespace {
 
@@ -185,6 +187,7 @@ ChildPlan plan_for(const JailSpec& spec, const Fds& fds) {
   plan.network_fd = fds.network.get();
   plan.mounts_fd = fds.mounts.get();
   plan_root(plan, spec.profile);
+  plan.access = &spec.access;
   if (spec.profile == Profile::system) {
     std::snprintf(plan.scratch_bytes, sizeof plan.scratch_bytes, "%llu",
                   static_cast<unsigned long long>(spec.limits.scratch_bytes));
@@ -258,6 +261,7 @@ JailResult make_jail(const JailSpec& spec) {
     result.jail = {};
     return result;
   }
+  if (spec.access.proxy) result.jail.listener = take_descriptor(sockets->ours.get());
   result.jail.protocol = std::move(sockets->ours);
   if (spec.mode == Mode::full && spec.network_fd < 0) result.jail.network = open_namespace(pid, "net");
   return result;

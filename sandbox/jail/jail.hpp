@@ -22,6 +22,7 @@ struct JailSpec {
   int null_fd = -1;   ///< /dev/null; borrowed
   Profile profile = Profile::sealed;
   JailLimits limits;
+  JailAccess access;
   const Group* group = nullptr;  ///< of limits.memory_bytes; borrowed until make_jail returns
   int network_fd = -1;  ///< Mode::full: the Jail::network of one that has ended; borrowed; -1: a new one
   int mounts_fd = -1;   ///< Mode::full: make_root_mounts() of the profile; borrowed; -1: a root is made
@@ -33,6 +34,7 @@ struct Jail {
   UniqueFd pidfd;
   UniqueFd protocol;  ///< our end
   UniqueFd network;   ///< Mode::full: the network namespace, when it is a new one
+  UniqueFd listener;  ///< JailAccess::proxy: listens on 127.0.0.1:kProxyPort of the jail
 };
 
 /// A jail whose host is running, or the step that failed; whatever was started is then gone. Blocks for a

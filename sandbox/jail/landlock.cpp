@@ -63,6 +63,12 @@ struct [[gnu::packed]] PathRule {
 };
 constexpr int kPathBeneath = 1;
 
+struct PortRule {
+  uint64_t allowed_access, port;
+};
+constexpr int kNetPort = 2;
+constexpr uint64_t kConnect = 1 << 1;
+
 /// 0 or an errno.
 int allow(int ruleset, uint64_t handled, std::span<const char* const> paths, uint64_t rights) {
   for (const char* path : paths) {
@@ -92,6 +98,10 @@ int make_landlock_ruleset(const LandlockRules& rules) noexcept {
   int error = allow(fd, ruleset.handled_access_fs, rules.readable, kRead);
   if (error == 0) error = allow(fd, ruleset.handled_access_fs, rules.devices, kDevice);
   if (error == 0) error = allow(fd, ruleset.handled_access_fs, rules.writable, kWrite);
+  const PortRule port{kConnect, rules.port};
+  if (error == 0 && rules.port != 0 && (ruleset.handled_access_net & kConnect) != 0 &&
+      syscall(SYS_landlock_add_rule, fd, kNetPort, &port, 0) != 0)
+    error = errno;
   if (error == 0) return fd;
   close(fd);
   return -error;

@@ -1,6 +1,7 @@
 // Landlock: what a process may still open once it has restricted itself, for good.
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 namespace assay::sandbox {
@@ -10,6 +11,7 @@ struct LandlockRules {
                                           ///< exist are left out
   std::span<const char* const> devices;   ///< read and write
   std::span<const char* const> writable;  ///< directories: everything but executing and special files
+  uint16_t port = 0;                      ///< of TCP, to connect to; 0: none
 };
 
 /// A ruleset that denies every access the running kernel's Landlock knows of, but for `rules`; no network, no

@@ -23,6 +23,7 @@ struct SpawnRequest {
   Mode mode = Mode::nons;
   Profile profile = Profile::sealed;
   JailLimits limits;  ///< make
+  JailAccess access;  ///< make
   // With one descriptor: the host's executable.
 };
 
@@ -30,7 +31,7 @@ struct SpawnReply {
   enum class Kind : uint32_t {
     found,    ///< probe: `mode` works
     refused,  ///< probe: `mode` does not, at `step` with `error`; after the last of them comes `failed`
-    made,     ///< with two descriptors: the pidfd, then our end of the protocol socket
+    made,     ///< with the pidfd, our end of the protocol socket and, of a proxy, the socket it listens on
     failed,   ///< `step` and `error`, in `mode`
     exited,   ///< the jail is gone, nothing of it is left
   };

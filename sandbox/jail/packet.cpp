@@ -57,4 +57,10 @@ Received receive_packet(int socket, void* data, size_t size) {
   return received;
 }
 
+UniqueFd take_descriptor(int stream) {
+  char byte;
+  Received received = receive_packet(stream, &byte, sizeof byte);
+  return std::move(received.fds[0]);
+}
+
 }  // namespace assay::sandbox

@@ -76,9 +76,10 @@ std::vector<RootEntry> build() {
   tree.push_back({.kind = Kind::link, .path = "dev/stdin", .source = "/proc/self/fd/0"});
   tree.push_back({.kind = Kind::link, .path = "dev/stdout", .source = "/proc/self/fd/1"});
   tree.push_back({.kind = Kind::link, .path = "dev/stderr", .source = "/proc/self/fd/2"});
+  tree.push_back({.path = "assay"});
+  for (const char* place : kJailFolders) tree.push_back({.path = place});
   // What interpreters of ours load (sandbox/runtime/process/lock.cpp).
   if (const auto library = helper_path("libassay-lock.so")) {
-    tree.push_back({.path = "assay"});
     tree.push_back({.kind = Kind::file, .path = "assay/libassay-lock.so", .source = ""});
     tree.push_back({.kind = Kind::mirror, .path = "assay/libassay-lock.so", .source = keep(*library)});
   }

@@ -1,7 +1,10 @@
 // What a jail's processes see: the file tree of its root, as the spawner plans it before it clones.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 namespace assay::sandbox {
@@ -24,6 +27,32 @@ struct JailLimits {
   uint64_t scratch_bytes = 0;        ///< of /tmp as a whole; Profile::system
   uint32_t scratch_inodes = 0;
 };
+
+/// Where jails of Profile::system can have folders of this machine beside their root.
+enum class JailFolder : uint8_t { packages, wheels };
+inline constexpr std::array<const char*, 2> kJailFolders = {"assay/packages", "assay/wheels"};
+
+struct Folder {
+  char source[512] = {};  ///< an absolute path of this machine; empty: the place is an empty folder
+  bool writable = false;
+};
+
+/// What a jail is let reach beside its root. The proxy is of Profile::system: the jail's own loopback, and on
+/// it at kProxyPort a listening socket whose owner is outside.
+struct JailAccess {
+  std::array<Folder, kJailFolders.size()> folders;
+  bool proxy = false;
+
+  /// False when the path is too long.
+  bool set(JailFolder place, std::string_view source, bool writable) {
+    Folder& folder = folders[static_cast<size_t>(place)];
+    if (source.size() >= sizeof folder.source) return false;
+    folder = {.writable = writable};
+    source.copy(static_cast<char*>(folder.source), source.size());
+    return true;
+  }
+};
+inline constexpr uint16_t kProxyPort = 3128;
 
 /// One entry of the root's tree. Paths are relative to the root; all pointers are to static text.
 struct RootEntry {

@@ -117,26 +117,28 @@ class Spawner {
       return send_packet(kSpawnerFd, &reply, sizeof reply) == 0;
     }
     const bool is_full = request.mode == Mode::full;
+    const bool is_networked = request.access.proxy;  // no other jail gets what it has used
     JailResult made = make_jail({.mode = request.mode,
                                  .slot = slot,
                                  .host_fd = host_fd,
                                  .null_fd = null_.get(),
                                  .profile = request.profile,
                                  .limits = request.limits,
+                                 .access = request.access,
                                  .group = wants_group ? &*group : nullptr,
-                                 .network_fd = is_full ? networks_[slot].get() : -1,
+                                 .network_fd = is_full && !is_networked ? networks_[slot].get() : -1,
                                  .mounts_fd = is_full ? root_mounts(request.profile) : -1});
     if (wants_group && made.failure.step != Step::none) cgroups_->remove(group->id);
     reply.step = made.failure.step;
     reply.error = made.failure.error;
     if (made.failure.step != Step::none) return send_packet(kSpawnerFd, &reply, sizeof reply) == 0;
     reply.kind = SpawnReply::Kind::made;
-    const int fds[] = {made.jail.pidfd.get(), made.jail.protocol.get()};
+    const int fds[] = {made.jail.pidfd.get(), made.jail.protocol.get(), made.jail.listener.get()};
     slots_[slot] = true;
-    if (made.jail.network) networks_[slot] = std::move(made.jail.network);
+    if (made.jail.network && !is_networked) networks_[slot] = std::move(made.jail.network);
     children_.push_back(
         {request.id, slot, group->id, request.mode, made.jail.pid, std::move(made.jail.pidfd)});
-    return send_packet(kSpawnerFd, &reply, sizeof reply, fds, 2) == 0;
+    return send_packet(kSpawnerFd, &reply, sizeof reply, fds, is_networked ? 3 : 2) == 0;
   }
 
   void finish(size_t index) {

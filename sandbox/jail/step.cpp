@@ -50,6 +50,10 @@ std::string_view to_string(Step step) {
       return "mounting the scratch directory";
     case Step::mount_proc:
       return "mounting /proc";
+    case Step::mount_folders:
+      return "mounting folders of packages";
+    case Step::listen:
+      return "listening on the jail's own loopback";
     case Step::enter_root:
       return "entering the root";
     case Step::drop_bounding:

@@ -44,11 +44,12 @@ Host::Host(asio::any_io_executor executor, std::shared_ptr<const Program> progra
       deadline_timer_(executor),
       frames_(answer_limit(program_->limits)) {}
 
-Task<Result<void>> Host::start(SpawnerClient* spawner, int host_fd) {
+Task<Result<void>> Host::start(SpawnerClient* spawner, int host_fd, JailAccess access) {
   const JailLimits limits = jail_limits(*language_, program_->limits.memory_bytes);
-  ASSAY_CO_TRY(SpawnerClient::Jail jail, co_await spawner->make(host_fd, language_->profile, limits));
+  ASSAY_CO_TRY(SpawnerClient::Jail jail, co_await spawner->make(host_fd, language_->profile, limits, access));
   jail_id_ = jail.id;
   pidfd_ = std::move(jail.pidfd);
+  listener_ = std::move(jail.listener);
   stream_.assign(jail.protocol.release());
   stream_.native_non_blocking(true);
   if (killed_ != Kill::none) {  // while it was being made

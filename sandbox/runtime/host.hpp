@@ -36,7 +36,9 @@ class Host : public std::enable_shared_from_this<Host> {
        Submit submit);
 
   /// Makes the jail and has the program loaded; `config` when that fails because of the program.
-  Task<Result<void>> start(SpawnerClient* spawner, int host_fd);
+  Task<Result<void>> start(SpawnerClient* spawner, int host_fd, JailAccess access);
+  /// Of JailAccess::proxy, once started.
+  UniqueFd take_listener() { return std::move(listener_); }
 
   /// Reads answers and calls the `done` of their work until the host is gone; `on_progress` after each batch.
   Task<> serve(std::function<void()> on_progress);
@@ -81,7 +83,7 @@ class Host : public std::enable_shared_from_this<Host> {
   asio::any_io_executor executor_;
   Submit submit_;
   uint64_t jail_id_ = 0;
-  UniqueFd pidfd_;
+  UniqueFd pidfd_, listener_;
   asio::posix::stream_descriptor stream_;
   asio::steady_timer deadline_timer_;
   FrameBuffer frames_;

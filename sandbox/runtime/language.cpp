@@ -43,6 +43,12 @@ constexpr std::array kLanguages = {
              .memory_bytes = 256 * kMiB,
              .overhead_bytes = kHostMemory,
              .processes = 17},
+    // Nor this: what installs the packages that evaluators ask for.
+    Language{.name = kPackages,
+             .jail_per_item = true,
+             .memory_bytes = 2'048 * kMiB,
+             .overhead_bytes = kHostMemory,
+             .processes = 256},
     Language{.name = "command",
              .jail_per_item = true,
              .memory_bytes = 256 * kMiB,
@@ -83,7 +89,7 @@ JailLimits jail_limits(const Language& language, uint64_t memory_bytes) {
           .memory_bytes = memory_bytes + language.overhead_bytes,
           .processes = language.processes,
           .descriptors = 128,
-          .file_bytes = 16 * kMiB,
+          .file_bytes = language.name == kPackages ? 4'096 * kMiB : 16 * kMiB,
           .scratch_bytes = 16 * kMiB,
           .scratch_inodes = 1'000};
 }

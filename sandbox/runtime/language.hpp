@@ -22,6 +22,7 @@ struct Language {
 };
 
 inline constexpr std::string_view kCandidate = "candidate";
+inline constexpr std::string_view kPackages = "packages";
 
 /// nullptr when this build does not know it.
 const Language* language_named(std::string_view name);

@@ -15,6 +15,7 @@
 #include "core/log.hpp"
 #include "sandbox/jail/helper.hpp"
 #include "sandbox/runtime/host.hpp"
+#include "sandbox/runtime/packages/store.hpp"
 
 namespace assay::sandbox {
 namespace {
@@ -78,10 +79,15 @@ struct Queue {
 
 struct Pool::Impl {
   Impl(asio::any_io_executor executor_, PoolOptions options_)
-      : executor(executor_), options(options_), scope(executor_), housekeeping(executor_) {}
+      : executor(executor_),
+        options(options_),
+        packages(executor_, options_.packages),
+        scope(executor_),
+        housekeeping(executor_) {}
 
   asio::any_io_executor executor;
   PoolOptions options;
+  PackageStore packages;
   std::map<std::string_view, UniqueFd> host_programs;  // by the name of the program
   Mode mode = Mode::nons;
   std::vector<std::unique_ptr<SpawnerClient>>
@@ -114,6 +120,8 @@ struct Pool::Impl {
   bool make_room(const Queue& wanting);
   void start_host(Queue& queue);
   Task<> run_host(Queue* queue, std::shared_ptr<Host> host);
+  Task<Result<std::shared_ptr<const Environment>>> packages_of(std::shared_ptr<const Program> program,
+                                                               SpawnerClient* spawner);
   Task<Result<SpawnerClient*>> live_spawner();
   void host_started(Queue& queue);
   void host_failed(Queue& queue, Error error);
@@ -287,7 +295,15 @@ Task<> Pool::Impl::run_host(Queue* queue, std::shared_ptr<Host> host) {
     host_ended(*queue, host, Outcome());
     co_return;
   }
-  Result<void> started = co_await host->start(*spawner, *program);
+  auto environment = co_await packages_of(queue->program, *spawner);
+  if (!environment) {
+    host_failed(*queue, std::move(environment).error());
+    host_ended(*queue, host, Outcome());
+    co_return;
+  }
+  JailAccess access;
+  if (*environment) access.set(JailFolder::packages, (*environment)->folder, false);
+  Result<void> started = co_await host->start(*spawner, *program, access);
   if (started) {
     host_started(*queue);
     std::function<void()> on_progress = [this] { schedule(); };
@@ -302,6 +318,14 @@ Task<> Pool::Impl::run_host(Queue* queue, std::shared_ptr<Host> host) {
     host_failed(*queue, std::move(started).error());
   }
   host_ended(*queue, host, std::move(head));
+}
+
+/// Null for a program that has no requirements. Held as long as a host has it.
+Task<Result<std::shared_ptr<const Environment>>> Pool::Impl::packages_of(
+    std::shared_ptr<const Program> program, SpawnerClient* spawner) {
+  if (program->requirements.empty()) co_return std::shared_ptr<const Environment>();
+  ASSAY_CO_TRY(const int installer, host_program(*language_named(kPackages)));
+  co_return co_await packages.provide(std::move(program), spawner, installer);
 }
 
 /// A spawner that was killed is replaced; its jails died with it.
@@ -458,6 +482,7 @@ Task<Outcome> Pool::evaluate(std::shared_ptr<const Program> program, std::string
 Task<> Pool::close() {
   if (std::exchange(impl_->closing, true)) co_return;
   impl_->housekeeping.cancel();
+  impl_->packages.stop();
   for (auto& [key, queue] : impl_->queues) {
     for (Work& work : std::exchange(queue->waiting, {}))
       impl_->finish_later(std::move(work), Outcome::errored(ErrorKind::cancelled, "the sandbox was closed"));

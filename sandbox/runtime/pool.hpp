@@ -20,6 +20,7 @@
 #include "core/outcome.hpp"
 #include "sandbox/jail/cgroup.hpp"
 #include "sandbox/jail/mode.hpp"
+#include "sandbox/runtime/packages/sources.hpp"
 #include "sandbox/runtime/program.hpp"
 
 namespace assay::sandbox {
@@ -28,6 +29,7 @@ struct PoolOptions {
   size_t hosts = 2;          ///< host processes alive at most; idle hosts of other programs make room
   size_t window = 64;        ///< items written to one host ahead of its answers
   std::optional<Mode> mode;  ///< demand this jail mode instead of the best that works
+  PackageSources packages;   ///< for programs that have requirements
 };
 
 class Pool {
@@ -44,8 +46,8 @@ class Pool {
   /// What holds the limits of a jail as a whole.
   Cgroups cgroups() const;
 
-  /// Starts a host for `program`: `config` with the line for a source that does not compile or whose top
-  /// level fails.
+  /// Starts a host for `program`, with its requirements: `config` with the resolver's words when they cannot
+  /// be met, or with the line for a source that does not compile or whose top level fails.
   Task<Result<>> prepare(std::shared_ptr<const Program> program);
 
   /// Queues one evaluation; `done` is called once, on the executor, never from inside submit. `item` is the

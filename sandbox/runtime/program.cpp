@@ -14,6 +14,7 @@ std::string Program::key() const {
     all += *text;
   }
   for (const std::string& grant : grants) all += grant + ';';
+  for (const std::string& line : requirements) all += std::to_string(line.size()) + ':' + line;
   for (const uint64_t limit :
        {static_cast<uint64_t>(limits.wall.count()), static_cast<uint64_t>(limits.cpu.count()),
         static_cast<uint64_t>(limits.load.count()), limits.memory_bytes, limits.result_bytes,

@@ -31,6 +31,7 @@ struct Program {
   std::string isolation = "item";
   std::vector<std::string>
       grants;  ///< "candidate": it may run text of the sample as a program (candidate.hpp)
+  std::vector<std::string> requirements;  ///< of python: lines as pip has them; of node: as npm has them
   Limits limits;
 
   bool is_granted(std::string_view grant) const;

@@ -115,12 +115,14 @@ Result<void> SpawnerClient::send(const SpawnRequest& request, int host_fd) {
   return {};
 }
 
-Task<Result<SpawnerClient::Jail>> SpawnerClient::make(int host_fd, Profile profile, JailLimits limits) {
+Task<Result<SpawnerClient::Jail>> SpawnerClient::make(int host_fd, Profile profile, JailLimits limits,
+                                                      JailAccess access) {
   const SpawnRequest request{.kind = SpawnRequest::Kind::make,
                              .id = next_id_++,
                              .mode = mode_,
                              .profile = profile,
-                             .limits = limits};
+                             .limits = limits,
+                             .access = access};
   const auto expected = std::make_shared<Expected>(executor_);
   made_[request.id] = expected;
   ended_[request.id] = std::make_shared<Expected>(executor_);
@@ -129,7 +131,8 @@ Task<Result<SpawnerClient::Jail>> SpawnerClient::make(int host_fd, Profile profi
   if (sent) reply = co_await await(expected, kMakePatience);
   made_.erase(request.id);
   if (reply && reply->kind == SpawnReply::Kind::made)
-    co_return Jail{request.id, std::move(expected->fds[0]), std::move(expected->fds[1])};
+    co_return Jail{request.id, std::move(expected->fds[0]), std::move(expected->fds[1]),
+                   std::move(expected->fds[2])};
   ended_.erase(request.id);
   if (!sent) co_return std::unexpected(std::move(sent).error());
   co_return fail(ErrorKind::internal,

@@ -25,6 +25,7 @@ class SpawnerClient {
     uint64_t id = 0;
     UniqueFd pidfd;
     UniqueFd protocol;
+    UniqueFd listener;  ///< of JailAccess::proxy
   };
 
   /// Starts the spawner and finds the jail mode with the host `host_fd`; `internal` with the failing step of
@@ -44,7 +45,7 @@ class SpawnerClient {
   pid_t pid() const { return pid_; }
 
   /// A jail with `host_fd` as its host. `internal` with the failing step.
-  Task<Result<Jail>> make(int host_fd, Profile profile, JailLimits limits);
+  Task<Result<Jail>> make(int host_fd, Profile profile, JailLimits limits, JailAccess access);
   /// How the jail ended; nullopt when that does not become known in a few seconds. Once for each jail.
   Task<std::optional<SpawnReply>> wait_end(uint64_t id);
 

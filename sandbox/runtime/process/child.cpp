@@ -60,6 +60,7 @@ bool lower_limit(__rlimit_resource_t resource, rlim_t wanted) {
   if (syscall(SYS_close_range, static_cast<unsigned>(high.size()), ~0U, CLOSE_RANGE_CLOEXEC) != 0)
     fail_child(error_copy, kDescriptorsStep, errno);
 
+  if (plan.folder != nullptr) (void)!chdir(plan.folder);
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) fail_child(error_copy, kDescriptorsStep, errno);
   if ((plan.memory_bytes != 0 && !lower_limit(RLIMIT_DATA, plan.memory_bytes)) ||
       (plan.address_space_bytes != 0 && !lower_limit(RLIMIT_AS, plan.address_space_bytes)) ||

@@ -23,7 +23,8 @@ namespace assay::sandbox::process {
 struct ChildPlan {
   std::vector<std::string> argv;  ///< argv[0] is a path
   std::vector<std::string> environment;
-  std::vector<int> fds;  ///< become 0, 1, 2, …; borrowed
+  std::vector<int> fds;          ///< become 0, 1, 2, …; borrowed
+  const char* folder = nullptr;  ///< to start in, where it can be entered; else ours
   Policy policy = Policy::command;
   Signals signals = Signals::refused;
   Files files = Files::own;

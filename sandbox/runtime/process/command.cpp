@@ -1,5 +1,6 @@
 // Evaluators that are programs: the item as JSON on standard input, the result as JSON on standard output,
-// standard error is the log. One item is all that a jail ever runs.
+// standard error is the log. One item is all that a jail ever runs. What installs packages
+// (sandbox/runtime/packages) is a script like any other, but for what it may reach (host.cpp).
 #include <fcntl.h>
 #include <unistd.h>
 

@@ -179,6 +179,12 @@ const Calls kAllowedToCommands = {
     SYS_kill, SYS_tgkill, SYS_tkill, SYS_setpgid, SYS_setsid,
 };
 
+/// Of a program that speaks to a server.
+const Calls kConnections = {
+    SYS_connect,  SYS_sendto,     SYS_recvfrom,   SYS_sendmsg,     SYS_recvmsg,
+    SYS_shutdown, SYS_getsockopt, SYS_setsockopt, SYS_getsockname, SYS_getpeername,
+};
+
 const Calls kForks = {
 #if defined(__x86_64__)
     SYS_fork,
@@ -420,7 +426,11 @@ void write_base(Writer& writer, Policy policy, Signals signals, Files files) {
   writer.give(kAllowed, SECCOMP_RET_ALLOW);
   if (files == Files::own) writer.give(kFileAttributes, SECCOMP_RET_ALLOW);
   writer.give(kForks, SECCOMP_RET_ALLOW);
-  if (policy == Policy::command) {
+  if (policy == Policy::installer) {
+    writer.give(kConnections, SECCOMP_RET_ALLOW);
+    writer.allow_values(SYS_socket, 0, {AF_INET}, refuse(EAFNOSUPPORT));
+  }
+  if (policy == Policy::command || policy == Policy::installer) {
     writer.give(kAllowedToCommands, SECCOMP_RET_ALLOW);
     writer.give({SYS_mmap, SYS_mprotect}, SECCOMP_RET_ALLOW);
   } else {

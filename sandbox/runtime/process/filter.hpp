@@ -4,7 +4,8 @@
 namespace assay::sandbox::process {
 
 enum class Policy {
-  command,  ///< programs and the processes they start
+  command,    ///< programs and the processes they start
+  installer,  ///< as command, and TCP over IPv4
   /// Interpreters: as command, but no memory that is writable and executable, and no shared memory.
   interpreter,
   /// On top of interpreter, for the process that runs an item: it starts no process and no program, and

@@ -20,6 +20,7 @@
 
 #include "sandbox/jail/landlock.hpp"
 #include "sandbox/jail/mode.hpp"
+#include "sandbox/jail/root.hpp"
 #include "sandbox/runtime/process/runtime.hpp"
 #include "sandbox/runtime/wire/exit_code.hpp"
 #include "sandbox/runtime/wire/frames.hpp"
@@ -35,6 +36,7 @@ constexpr size_t kReadSize = 32U << 10;  // a buffer that a jail for one item do
 constexpr const char* kLockLibrary = "/assay/libassay-lock.so";  // sandbox/jail/root.cpp
 constexpr std::array kEverything = {"/"};
 constexpr std::array kScratch = {"/tmp"};
+constexpr std::array kInstallable = {"/tmp", "/assay/packages"};
 // Without a root of our own this is what evaluators may see of the machine.
 constexpr std::array kReadable = {"/usr",
                                   "/bin",
@@ -115,6 +117,7 @@ class Host : public Caller {
   bool initialize(const Request& request) {
     auto source = parse_initialize(request.params);
     if (!source) return false;
+    if (source->language == "packages" && !admit_installer()) return false;
     const auto start = source->language == "python"      ? start_python
                        : source->language == "node"      ? start_node
                        : source->language == "candidate" ? start_candidate
@@ -127,6 +130,16 @@ class Host : public Caller {
     runtime_ = std::move(*started);
     append_initialized(out_, request.id);
     return true;
+  }
+
+  /// An installer may fill the folder of packages, and connect to the proxy that the pool's side listens on.
+  bool admit_installer() {
+    surroundings_.policy = Policy::installer;
+    if (surroundings_.ruleset < 0) return true;
+    close(surroundings_.ruleset);
+    surroundings_.ruleset = make_landlock_ruleset(
+        {.readable = kEverything, .devices = kDevices, .writable = kInstallable, .port = kProxyPort});
+    return surroundings_.ruleset >= 0;
   }
 
   bool write_out() {

@@ -91,6 +91,7 @@ Result<std::unique_ptr<Interpreter>> Interpreter::start(const InterpreterPlan& p
   child.environment.push_back("LD_PRELOAD=" + surroundings.lock_library);
   child.fds = {null.get(), log->theirs.get(), log->theirs.get(), control->theirs.get(),
                results->theirs.get()};
+  child.folder = plan.folder;
   child.policy = Policy::interpreter;
   child.signals = surroundings.signals;
   child.files = surroundings.has_namespaces ? Files::own : Files::none;
@@ -248,6 +249,8 @@ void Interpreter::take_record(Deadlines& deadlines) {
       break;
     case Record::not_started:
       end_ = End::not_started;
+      break;
+    default:  // is never due
       break;
   }
 }

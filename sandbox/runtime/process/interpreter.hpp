@@ -36,6 +36,7 @@ static_assert(sizeof(Record) == 24);
 struct InterpreterPlan {
   std::vector<std::string> argv;
   std::vector<std::string> environment;  ///< beside what every evaluator has
+  const char* folder = nullptr;          ///< to start in
   uint64_t memory_bytes = 0;             ///< of one process; 0: no limit
   uint64_t address_space_bytes = 0;      ///< likewise
   uint64_t cpu_seconds = 0;              ///< of one process, a backstop

@@ -46,6 +46,8 @@ class Node : public Runtime {
     plan_.environment = {"ASSAY_LOCK=self", "OPENSSL_CONF=/dev/null",
                          one_each_ ? "ASSAY_ISOLATION=item" : "ASSAY_ISOLATION=run"};
     if (!surroundings.accounting.has_group()) plan_.memory_bytes = source_.limits.memory_bytes + kOutsideHeap;
+    // Where Node looks for what the evaluator imports; the runner goes from there to /tmp.
+    if (surroundings.has_namespaces) plan_.folder = "/assay/packages";
     plan_.cpu_seconds = kCpuSeconds;
   }
 

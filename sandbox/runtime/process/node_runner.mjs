@@ -154,6 +154,7 @@ async function evaluate(run) {
 }
 
 if (!LOCKED) exit(1);
+if (process.cwd() === "/assay/packages") process.chdir("/tmp");
 for (const name of ["LD_PRELOAD", "ASSAY_LOCK", "ASSAY_ISOLATION"]) delete process.env[name];
 let run;
 try {

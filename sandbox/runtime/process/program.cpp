@@ -44,7 +44,7 @@ std::optional<int> ProgramRun::start(const ProgramPlan& plan, Deadlines& deadlin
   child_plan.environment.insert(child_plan.environment.end(), plan.environment.begin(),
                                 plan.environment.end());
   child_plan.fds = {their_in.get(), their_out.get(), their_err.get()};
-  child_plan.policy = Policy::command;
+  child_plan.policy = surroundings_.policy;
   child_plan.signals = surroundings_.signals;
   // The group limits all processes together, and tells of it.
   if (!surroundings_.accounting.has_group()) child_plan.memory_bytes = limits_.memory_bytes;

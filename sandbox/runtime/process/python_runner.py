@@ -22,6 +22,7 @@ WARM_UP = 40  # calls after which the interpreter has made all it makes of a fun
 RECORD = struct.Struct("<iiqq")  # kind, process or status, processor time in us, peak memory in bytes
 OUT_OF_MEMORY_TEXT = b'{"error":{"kind":"memory_limit","message":"ran out of memory"}}'
 OUT_OF_MEMORY = len(OUT_OF_MEMORY_TEXT).to_bytes(4, "little") + OUT_OF_MEMORY_TEXT
+PACKAGES = "/assay/packages"
 OURS = "<string>"  # what the interpreter calls the text of -c
 
 
@@ -210,6 +211,8 @@ def warm_up():
 
 def main():
     sys.path[:] = [entry for entry in sys.path if entry]
+    if os.path.isdir(PACKAGES) and os.listdir(PACKAGES):  # before those of the machine
+        sys.path.insert(next((i for i, entry in enumerate(sys.path) if "-packages" in entry), len(sys.path)), PACKAGES)
     sys.stdout.reconfigure(errors="replace", line_buffering=True)
     sys.stderr.reconfigure(errors="replace", line_buffering=True)
     if os.environ.pop("ASSAY_LOCK", "") != "locked":

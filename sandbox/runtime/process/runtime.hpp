@@ -44,8 +44,9 @@ struct Surroundings {
   bool has_namespaces = false;  ///< and with them /tmp, /proc and the death of everything with this process
   Signals signals = Signals::refused;
   Accounting accounting;
-  int ruleset = -1;          ///< Landlock's; -1 where the kernel has none
-  std::string lock_library;  ///< the path of lock.cpp, for LD_PRELOAD
+  int ruleset = -1;                 ///< Landlock's; -1 where the kernel has none
+  Policy policy = Policy::command;  ///< of programs
+  std::string lock_library;         ///< the path of lock.cpp, for LD_PRELOAD
 };
 
 /// `config` when the source cannot be used.

@@ -53,6 +53,7 @@ TEST_CASE("Evaluators: what is refused", "[api][evaluator]") {
       {R"({"limits":{"walls":1}})", 422, "limits.walls"},
       {R"({"params":[]})", 422, "params"},
       {R"({"requirements":["numpy"]})", 422, "requirements"},
+      {R"({"language":"python","requirements":["numpy","-r x"]})", 422, "requirements"},
       {R"({"isolation":"run"})", 422, "isolation"},
       {R"({"grants":["root"]})", 422, "grants"},
       {R"({"language":"shell","grants":["candidate"]})", 422, "grants"},

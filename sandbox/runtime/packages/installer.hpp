@@ -1,0 +1,45 @@
+// Installs the packages of one program, in a jail of its own.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/async/task.hpp"
+#include "core/error.hpp"
+#include "sandbox/runtime/host.hpp"
+#include "sandbox/runtime/packages/sources.hpp"
+#include "sandbox/runtime/program.hpp"
+#include "sandbox/runtime/spawner_client.hpp"
+
+namespace assay::sandbox {
+
+/// Of everything in it, as it is on the disk.
+uint64_t folder_bytes(const std::string& folder);
+
+Error too_large(size_t limit_bytes);
+
+class Installer {
+ public:
+  /// `config` when nothing can be installed for `program` on this worker, whatever the index has.
+  static Result<void> can_install(const PackageSources& sources, Mode mode, const Program& program);
+
+  explicit Installer(asio::any_io_executor executor) : executor_(executor) {}
+
+  /// Fills `folder`, which is empty and writable for everybody. `config` with the resolver's own words when
+  /// the requirements cannot be met, `cancelled` after stop(). `host_fd` is the host of kPackages.
+  Task<Result<void>> install(SpawnerClient* spawner, int host_fd, const PackageSources& sources,
+                             const Program& program, std::string folder);
+  void stop();
+
+ private:
+  Task<> watch_size(std::string folder, size_t limit_bytes);
+
+  asio::any_io_executor executor_;
+  std::shared_ptr<Host> host_;
+  bool stopped_ = false;
+  bool too_large_ = false;
+};
+
+}  // namespace assay::sandbox
