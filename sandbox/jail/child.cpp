@@ -113,11 +113,15 @@ class Child {
     check(Step::descriptors, syscall(SYS_dup3, plan_.host_fd, kHostFd, O_CLOEXEC));
     check(Step::descriptors, syscall(SYS_dup3, plan_.error_fd, kErrorFd, O_CLOEXEC));
     error_fd_ = kErrorFd;
-    for (size_t i = 0; i < kJailFolders.size(); i++)
-      if (folders_[i] >= 0)
-        check(Step::descriptors, syscall(SYS_dup3, folders_[i], kFolderFd + static_cast<int>(i), O_CLOEXEC));
     for (int fd = kGroupFd + static_cast<int>(plan_.group_fd_count); fd < kHostFd; fd++)
       syscall(SYS_close, fd);  // nothing may be there
+    for (size_t i = 0; i < kJailFolders.size(); i++) {
+      const int place = kFolderFd + static_cast<int>(i);
+      if (folders_[i] < 0)
+        syscall(SYS_close, place);
+      else
+        check(Step::descriptors, syscall(SYS_dup3, folders_[i], place, O_CLOEXEC));
+    }
     check(Step::close_descriptors, syscall(SYS_close_range, kFolderFd + kJailFolders.size(), ~0U, 0));
   }
 
