@@ -234,8 +234,16 @@ class Child {
     // Only the processes of this jail, and nothing else of what /proc has to tell.
     const long proc = open_file_system(Step::mount_proc, "proc");
     set_option(Step::mount_proc, proc, "subset", "pid");
-    attach(Step::mount_proc,
-           create_mount(Step::mount_proc, proc, kReadOnly | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), "proc");
+    create(Step::mount_proc, proc);
+    const long mount =
+        syscall(SYS_fsmount, proc, FSMOUNT_CLOEXEC, kReadOnly | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    // Where parts of the machine's /proc are covered, as in most containers, a user namespace gets no fresh
+    // one: its jails have none.
+    if (mount >= 0 || plan_.mode != Mode::userns || errno != EPERM) {
+      check(Step::mount_proc, mount);
+      attach(Step::mount_proc, mount, "proc");
+    }
+    syscall(SYS_close, proc);
     for (size_t i = 0; i < kJailFolders.size(); i++)
       if (folders_[i] >= 0) attach(Step::mount_folders, kFolderFd + static_cast<int>(i), kJailFolders[i]);
   }
@@ -287,8 +295,12 @@ class Child {
     check(step, syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0));
   }
 
-  long create_mount(Step step, long fs, unsigned attributes) {
+  void create(Step step, long fs) {
     check(step, syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0));
+  }
+
+  long create_mount(Step step, long fs, unsigned attributes) {
+    create(step, fs);
     const long mount = syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
     check(step, mount);
     syscall(SYS_close, fs);

@@ -101,14 +101,6 @@ Remedies of_mounts(const Platform& platform) {
       "chroot"};
 }
 
-Remedies of_proc(const Platform& platform) {
-  if (platform.container == Container::kubernetes)
-    return {
-        "in the container's securityContext: procMount: Unmasked (with hostUsers: false in the pod's spec)"};
-  if (in_docker(platform)) return {docker_run(platform, "--security-opt systempaths=unconfined")};
-  return {"a unit must not set ProcSubset=, ProtectKernelTunables= or ProtectKernelLogs="};
-}
-
 Remedies of_landlock(const Platform& platform) {
   Remedies found;
   if (platform.container != Container::none)
@@ -166,19 +158,9 @@ Remedies of_interpreter(const Platform& platform, std::string_view package, std:
 }  // namespace
 
 std::string_view to_string(Trouble trouble) {
-  constexpr std::array<std::string_view, kTroubles> kNames = {"privileges",
-                                                              "root without privileges",
-                                                              "user namespaces",
-                                                              "mounts",
-                                                              "/proc",
-                                                              "kernel",
-                                                              "seccomp",
-                                                              "Landlock",
-                                                              "an old Landlock",
-                                                              "control groups",
-                                                              "a host program",
-                                                              "python",
-                                                              "node"};
+  constexpr std::array<std::string_view, kTroubles> kNames = {
+      "privileges", "root without privileges", "user namespaces", "mounts",         "kernel", "seccomp",
+      "Landlock",   "an old Landlock",         "control groups",  "a host program", "python", "node"};
   return kNames[static_cast<size_t>(trouble)];
 }
 
@@ -210,10 +192,10 @@ std::optional<Trouble> trouble_of(Mode mode, Step step, int error, const Platfor
     case Step::mirror_host:
     case Step::make_devices:
     case Step::mount_scratch:
+    case Step::mount_proc:
+    case Step::mount_folders:
     case Step::enter_root:
       return mode == Mode::full ? Trouble::privileges : Trouble::mounts;
-    case Step::mount_proc:
-      return Trouble::proc;
     case Step::drop_bounding:
     case Step::drop_groups:
     case Step::change_group:
@@ -237,8 +219,6 @@ std::vector<std::string> remedies(Trouble trouble, const Platform& platform, con
       return of_user_namespaces(platform, spawner);
     case Trouble::mounts:
       return of_mounts(platform);
-    case Trouble::proc:
-      return of_proc(platform);
     case Trouble::kernel:
       return {
           "Linux 5.14 or newer; inside a container also a container manager new enough to let clone3 and "

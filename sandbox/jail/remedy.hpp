@@ -18,7 +18,6 @@ enum class Trouble {
   powerless_root,   ///< one that cannot even become another user
   user_namespaces,  ///< an unprivileged process gets none, or one without rights in it
   mounts,
-  proc,          ///< something covers parts of /proc, so no fresh one may be mounted
   kernel,        ///< a system call is missing
   seccomp,       ///< no filter can be loaded
   landlock,      ///< the kernel has none

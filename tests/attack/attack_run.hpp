@@ -22,8 +22,9 @@ class AttackRun {
   bool can_run();
 
   /// Every row of the language, one after the other, with those that wait for a deadline together beside
-  /// them; after each the victim is looked at and an honest item evaluated. With ASSAY_ATTACKS set in the
-  /// environment only those whose name has that text, each with what came of it.
+  /// them; after each the victim is looked at and an honest item evaluated. With ASSAY_ATTACKS, a
+  /// regular expression, in the environment only those that have it in "language: name", each with what came
+  /// of it.
   void run(const std::vector<Attack>& attacks);
 
   /// Ends the sandbox, checks that nothing is left of it, and says what was run.
@@ -47,6 +48,7 @@ class AttackRun {
   void check_honest(const Attack& attack, const Outcome& outcome, Clock::duration took);
   std::shared_ptr<const Program> stage(Pace pace);
   std::string tools() const;
+  std::string node_tools() const;
 
   const Clock::time_point began_ = Clock::now();
   Mode mode_;

@@ -26,6 +26,7 @@ enum class Place {
   program,  ///< command: the body of attack(item), run by python3 as a program that prints what is returned
   script,   ///< shell; `host` describes the host, `refused` runs a command that has to fail
   words,    ///< command: the whole source, a JSON array of strings
+  module,   ///< node: the whole module behind node_attack_tools.mjs
 };
 
 using Endings = std::vector<ErrorKind>;
@@ -102,9 +103,26 @@ class Table {
     add(std::move(name), "python", Place::load, std::move(source), std::move(endings), true, pace);
   }
 
+  /// By the process of an item in JavaScript: the body of run_evaluation(item), which gives 1 if it returns
+  /// nothing.
+  void node(std::string name, const std::string& body, Endings endings = {}, Pace pace = Pace::roomy) {
+    add(std::move(name), "node", Place::module, evaluating(body), std::move(endings), false, pace);
+  }
+  void node_may_end(std::string name, Endings endings, const std::string& body, Pace pace = Pace::roomy) {
+    add(std::move(name), "node", Place::module, evaluating(body), std::move(endings), true, pace);
+  }
+  void node_load(std::string name, const std::string& top_level, Pace pace = Pace::roomy) {
+    add(std::move(name), "node", Place::module, top_level + "\nexport const run_evaluation = () => 1;\n",
+        {kConfig}, false, pace);
+  }
+
   const std::vector<Attack>& rows() const { return rows_; }
 
  private:
+  static std::string evaluating(const std::string& body) {
+    return "export async function run_evaluation(item) {\n" + body + "\nreturn 1;\n}\n";
+  }
+
   void add(std::string name, const char* language, Place place, std::string source, Endings endings = {},
            bool may_be_scored = false, Pace pace = Pace::roomy) {
     rows_.push_back(
@@ -120,5 +138,6 @@ void add_result_attacks(Table& table);
 void add_load_attacks(Table& table);
 void add_program_attacks(Table& table);
 void add_script_attacks(Table& table);
+void add_node_attacks(Table& table);
 
 }  // namespace assay::sandbox

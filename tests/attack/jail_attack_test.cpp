@@ -109,7 +109,7 @@ constexpr Case kRefused[] = {
 
 }  // namespace
 
-TEST_CASE("Jail: its inhabitant has four descriptors, no rights and no environment", "[attack][jail]") {
+TEST_CASE("Jail: its inhabitant has four descriptors, no rights and no environment", "[attack][jail][host]") {
   const Way way = GENERATE(from_range(std::begin(kWays), std::end(kWays)));
   const Mode mode = way.mode;
   CAPTURE(to_string(mode), way.prepared);
@@ -130,7 +130,7 @@ TEST_CASE("Jail: its inhabitant has four descriptors, no rights and no environme
   if (geteuid() == 0) REQUIRE(observed.report->groups == 0);
 }
 
-TEST_CASE("Jail: refuses what leads out of it, even without the filter", "[attack][jail]") {
+TEST_CASE("Jail: refuses what leads out of it, even without the filter", "[attack][jail][host]") {
   const Way way = GENERATE(from_range(std::begin(kWays), std::end(kWays)));
   const Mode mode = way.mode;
   Intruder intruder(way);
@@ -182,7 +182,7 @@ TEST_CASE("Jail: under the filter every attempt ends in SIGSYS", "[attack][jail]
   }
 }
 
-TEST_CASE("Jail: a killed jail leaves no process and no descriptor", "[attack][jail]") {
+TEST_CASE("Jail: a killed jail leaves no process and no descriptor", "[attack][jail][host]") {
   Intruder intruder(GENERATE(from_range(std::begin(kWays), std::end(kWays))));
   if (!intruder.works()) return;
   const auto open_descriptors = [] {

@@ -33,6 +33,7 @@ const std::vector<Attack>& attacks() {
     add_load_attacks(table);
     add_program_attacks(table);
     add_script_attacks(table);
+    add_node_attacks(table);
     return table.rows();
   }();
   return rows;
@@ -69,8 +70,8 @@ bool can_run(PoolFixture& pool, Mode mode) {
 
 }  // namespace
 
-TEST_CASE("Process attacks: each ends as it should, and nobody notices", "[attack][process]") {
-  const char* const language = GENERATE("python", "command", "shell");
+TEST_CASE("Process attacks: each ends as it should, and nobody notices", "[attack][process][host]") {
+  const char* const language = GENERATE("python", "node", "command", "shell");
   const Mode mode = GENERATE(Mode::full, Mode::userns, Mode::nons);
   const size_t descriptors = open_descriptors();
   {
@@ -174,7 +175,7 @@ def run_evaluation(item):
   }
 }
 
-TEST_CASE("Process attacks: nothing outlives the sandbox, however it ends", "[attack][process]") {
+TEST_CASE("Process attacks: nothing outlives the sandbox, however it ends", "[attack][process][host]") {
   struct Leaver {
     const char* language;
     const char* source;

@@ -100,7 +100,8 @@ Result<std::unique_ptr<Interpreter>> Interpreter::start(const InterpreterPlan& p
   child.cpu_seconds = plan.cpu_seconds;
   child.ruleset = surroundings.ruleset;
   ASSAY_TRY(Child process, start_child(child));
-  std::unique_ptr<Interpreter> interpreter(new Interpreter(std::move(process), limits, surroundings));
+  std::unique_ptr<Interpreter> interpreter(
+      new Interpreter(std::move(process), plan.forks, limits, surroundings));
   interpreter->control_ = std::move(control->ours);
   interpreter->results_ = std::move(results->ours);
   interpreter->log_end_ = std::move(log->ours);
@@ -264,7 +265,7 @@ bool Interpreter::is_due(int32_t kind) const {
   switch (kind) {
     case Record::started:
     case Record::not_started:
-      return loaded_ && !started_;
+      return forks_ && loaded_ && !started_;
     case Record::ended:
       return loaded_;
     case Record::loaded:

@@ -40,6 +40,7 @@ struct InterpreterPlan {
   uint64_t memory_bytes = 0;             ///< of one process; 0: no limit
   uint64_t address_space_bytes = 0;      ///< likewise
   uint64_t cpu_seconds = 0;              ///< of one process, a backstop
+  bool forks = false;                    ///< a process for each item; else it runs them itself
 };
 
 class Interpreter {
@@ -75,10 +76,12 @@ class Interpreter {
   void conclude(const Accounting& accounting, wire::Answer& answer);
 
  private:
-  Interpreter(Child process, const wire::EvaluatorLimits& limits, const Surroundings& surroundings)
+  Interpreter(Child process, bool forks, const wire::EvaluatorLimits& limits,
+              const Surroundings& surroundings)
       : process_(std::move(process)),
         limits_(limits),
         has_namespaces_(surroundings.has_namespaces),
+        forks_(forks),
         caller_(*surroundings.caller) {}
 
   void write_input();
@@ -95,7 +98,7 @@ class Interpreter {
 
   Child process_;
   wire::EvaluatorLimits limits_;
-  bool has_namespaces_;
+  bool has_namespaces_, forks_;
   Caller& caller_;
   bool calls_ = false;  // and waits for the answer
   std::string reply_;   // to the process, not yet written

@@ -121,12 +121,17 @@ function answer(result) {
   writeRecord(ENDED);
 }
 
+const modules = new Map(); // by what they were imported as; Node keeps no hold of them itself
+
 async function imported(specifier) {
+  if (modules.has(specifier)) return modules.get(specifier);
   const namespace = await import(specifier);
   const names = Object.keys(namespace);
-  return new vm.SyntheticModule(names, function () {
+  const module = new vm.SyntheticModule(names, function () {
     for (const name of names) this.setExport(name, namespace[name]);
   });
+  modules.set(specifier, module);
+  return module;
 }
 
 async function load(request) {
@@ -136,6 +141,7 @@ async function load(request) {
     identifier: `${request.evaluator}.mjs`,
     importModuleDynamically: (specifier) => import(specifier),
   });
+  modules.set("", module);
   await module.link(imported);
   await module.evaluate();
   const run = module.namespace.run_evaluation;

@@ -35,7 +35,8 @@ class Python : public Runtime {
                                   .environment = {"PYTHONHASHSEED=0", "ASSAY_LOCK=children"},
                                   .memory_bytes = source_.limits.memory_bytes,
                                   .address_space_bytes = source_.limits.memory_bytes + kUnwritten,
-                                  .cpu_seconds = kCpuSeconds},
+                                  .cpu_seconds = kCpuSeconds,
+                                  .forks = true},
                                  source_.limits, surroundings));
     accounting_.start();
     Deadlines deadlines(loading_limits(source_.limits));

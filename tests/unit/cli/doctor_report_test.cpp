@@ -113,9 +113,9 @@ TEST_CASE("doctor: a mode weaker than the one in use needs no remedy", "[cli][do
 
 TEST_CASE("doctor: a jail for lua only is a limited mode", "[cli][doctor]") {
   DoctorReport report = healthy();
-  for (auto& finding : report.modes) finding.system = {.step = Step::mount_proc, .error = EPERM};
+  for (auto& finding : report.modes) finding.system = {.step = Step::mount_proc, .error = EINVAL};
   CHECK_THAT(render(report, false), Contains("mode full        limited  lua only; mounting /proc"));
-  CHECK(report.troubles() == std::vector{Trouble::proc});
+  CHECK(report.troubles() == std::vector{Trouble::privileges});
   CHECK_FALSE(report.ok());
   const Json mode = json_of(report)["modes"][0];
   CHECK((mode["ok"] == false && mode["lua"] == true && mode["step"] == "mounting /proc"));

@@ -104,7 +104,7 @@ TEST_CASE("candidate: what it prints and how it ends comes back, and nothing els
   }
 }
 
-TEST_CASE("candidate: many at once, while other evaluators run", "[sandbox][candidate]") {
+TEST_CASE("candidate: many at once, while other evaluators run", "[sandbox][candidate][host]") {
   PoolFixture pool({.hosts = 2});
   REQUIRE(pool.ok());
   const auto program = asking("lua");

@@ -49,7 +49,7 @@ TEST_CASE("remedy: a refused step is traced to what it comes from", "[sandbox][d
   CHECK(trouble_of(Mode::nons, Step::clone, ENOSYS, debian) == Trouble::kernel);
   CHECK(trouble_of(Mode::userns, Step::private_mounts, EPERM, debian) == Trouble::mounts);
   CHECK(trouble_of(Mode::full, Step::private_mounts, EPERM, debian) == Trouble::privileges);
-  CHECK(trouble_of(Mode::userns, Step::mount_proc, EPERM, debian) == Trouble::proc);
+  CHECK(trouble_of(Mode::userns, Step::mount_proc, EINVAL, debian) == Trouble::mounts);
   CHECK(trouble_of(Mode::nons, Step::lock_down, EOPNOTSUPP, debian) == Trouble::landlock);
   CHECK(trouble_of(Mode::nons, Step::lock_down, ENOSYS, debian) == Trouble::landlock);
   CHECK(trouble_of(Mode::full, Step::lock_down, EINVAL, debian) == Trouble::seccomp);
@@ -64,7 +64,7 @@ TEST_CASE("remedy: a refused step is traced to what it comes from", "[sandbox][d
   CHECK(trouble_of(Mode::userns, Step::hostname, EPERM, ubuntu) == Trouble::user_namespaces);
   CHECK(trouble_of(Mode::userns, Step::mount_proc, EACCES, ubuntu) == Trouble::user_namespaces);
   CHECK(trouble_of(Mode::userns, Step::execute, EACCES, ubuntu) == Trouble::host_program);
-  CHECK(trouble_of(Mode::full, Step::mount_proc, EPERM, ubuntu) == Trouble::proc);
+  CHECK(trouble_of(Mode::full, Step::mount_proc, EPERM, ubuntu) == Trouble::privileges);
 }
 
 TEST_CASE("remedy: each names what turns it on here", "[sandbox][doctor]") {
@@ -107,9 +107,6 @@ TEST_CASE("remedy: each names what turns it on here", "[sandbox][doctor]") {
   CHECK_THAT(advice(Trouble::powerless_root, docker), Contains("docker run --user 1000"));
   CHECK_THAT(advice(Trouble::powerless_root, kubernetes), Contains("runAsUser: 1000"));
 
-  CHECK_THAT(advice(Trouble::proc, debian), Contains("ProcSubset="));
-  CHECK_THAT(advice(Trouble::proc, docker), Contains("systempaths=unconfined"));
-  CHECK_THAT(advice(Trouble::proc, kubernetes), Contains("procMount: Unmasked"));
   CHECK_THAT(advice(Trouble::landlock, debian), Contains("/etc/default/grub"));
   CHECK_THAT(advice(Trouble::landlock, rhel), Contains("grubby"));
   CHECK_THAT(advice(Trouble::landlock, docker), Contains("landlock_restrict_self"));
