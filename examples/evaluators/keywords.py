@@ -3,9 +3,11 @@
 #     --item '{"sample":"Paris lies on the Seine","ground_truth":"paris seine"}'
 import re
 
+WORD = re.compile(r"\w+")  # here, once, and not for every item
+
 
 def words(text):
-    return set(re.findall(r"\w+", text.lower()))
+    return set(WORD.findall(text.lower()))
 
 
 def run_evaluation(item):

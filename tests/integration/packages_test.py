@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tarfile
 import threading
@@ -249,6 +250,13 @@ class Refusing(Packages):
         self.assertIn("namespaces", self.outcome_of(self.greeter(), ["greet"], "--sandbox", "nons", code=2))
         for line in ("-r /etc/passwd", "--index-url=http://elsewhere", "", "a\nb"):
             self.assertIn("names no package", self.outcome_of(self.greeter(), [line], code=2))
+
+    def test_an_index_that_does_not_answer_is_no_fault_of_the_evaluator(self):
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            address = "127.0.0.1:%d" % unused.getsockname()[1]
+            message = self.outcome_of(self.greeter(), ["greet"], code=3, index=f"http://{address}/simple/")
+        self.assertIn(f"{address} cannot be reached", message)
 
     def test_building_a_package_reaches_the_index_and_nothing_else(self):
         other = Index()

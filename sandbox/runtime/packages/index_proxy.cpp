@@ -127,13 +127,16 @@ Task<> IndexProxy::serve(std::shared_ptr<Connection> connection) {
   const std::string target(request->target());
   const auto wanted = is_tunnel ? HostPort::of_text(target, kHttps) : HostPort::of_url(target);
   const bool allowed = (is_tunnel || is_plain) && wanted && std::ranges::count(allowed_, *wanted) > 0;
-  if (!allowed && !refused_) refused_ = wanted ? wanted->host + ":" + std::to_string(wanted->port) : target;
+  const std::string name = wanted ? wanted->host + ":" + std::to_string(wanted->port) : target;
+  if (!allowed && !refused_) refused_ = name;
+  const bool is_reached = allowed && co_await reach(*connection, *wanted);
+  if (allowed && !is_reached && !closing_ && !unreached_) unreached_ = name;
   std::string answer;
   if (!allowed)
     answer =
         "HTTP/1.1 403 Only the configured index can be reached\r\nConnection: close\r\nContent-Length: "
         "0\r\n\r\n";
-  else if (!co_await reach(*connection, *wanted))
+  else if (!is_reached)
     answer = "HTTP/1.1 502 The index cannot be reached\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
   else if (is_tunnel)
     answer = "HTTP/1.1 200 Connection established\r\n\r\n";

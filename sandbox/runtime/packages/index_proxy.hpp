@@ -43,6 +43,8 @@ class IndexProxy {
   Task<> close();
   /// The first that it was asked for and did not reach out to.
   const std::optional<std::string>& refused() const { return refused_; }
+  /// The first of the allowed that did not answer.
+  const std::optional<std::string>& unreached() const { return unreached_; }
 
  private:
   struct Connection;
@@ -55,7 +57,7 @@ class IndexProxy {
   asio::ip::tcp::acceptor acceptor_;
   std::vector<HostPort> allowed_;
   std::vector<std::weak_ptr<Connection>> connections_;
-  std::optional<std::string> refused_;
+  std::optional<std::string> refused_, unreached_;
   bool closing_ = false;
   Scope scope_;
 };

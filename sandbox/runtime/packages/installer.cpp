@@ -72,13 +72,16 @@ std::shared_ptr<const Program> installer_of(const Program& program) {
   return installer;
 }
 
-Error explained(const Outcome& outcome, const std::optional<std::string>& refused) {
+Error explained(const Outcome& outcome, const std::optional<std::string>& refused,
+                const std::optional<std::string>& unreached) {
   const ErrorKind kind = outcome.error.kind;
   if (kind == ErrorKind::internal || kind == ErrorKind::cancelled) return outcome.error;
   std::string message = "its requirements cannot be installed: ";
   const bool said = kind == ErrorKind::evaluator_error && !outcome.log.empty();
   message += said ? outcome.log : outcome.error.message;
   while (message.ends_with('\n')) message.pop_back();
+  if (unreached)  // at another time it may work
+    return {ErrorKind::internal, message + "\n(" + *unreached + " cannot be reached)"};
   if (refused) message += "\n(it wanted to reach " + *refused + ", which is not among packages.hosts)";
   return {ErrorKind::config, message};
 }
@@ -148,9 +151,10 @@ Task<Result<void>> Installer::install(SpawnerClient* spawner, int host_fd, const
   Outcome ended = co_await host_->end(spawner);
   scope.cancel();
   co_await scope.join();
-  std::optional<std::string> refused;
+  std::optional<std::string> refused, unreached;
   if (proxy) {
     refused = proxy->refused();
+    unreached = proxy->unreached();
     co_await proxy->close();
   }
   host_.reset();
@@ -159,7 +163,7 @@ Task<Result<void>> Installer::install(SpawnerClient* spawner, int host_fd, const
   if (too_large_) co_return std::unexpected(too_large(sources.limit_bytes));
   if (!outcome) outcome = std::move(ended);
   if (outcome->verdict == Verdict::scored) co_return Result<void>();
-  co_return std::unexpected(explained(*outcome, refused));
+  co_return std::unexpected(explained(*outcome, refused, unreached));
 }
 
 void Installer::stop() {
