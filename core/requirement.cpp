@@ -9,7 +9,7 @@ bool is_requirement(std::string_view line) {
   const size_t begin = line.find_first_not_of(' ');
   if (begin == std::string_view::npos || line.size() > kLongest) return false;
   return line[begin] != '-' && line[begin] != '#' &&
-         std::ranges::none_of(line, [](unsigned char c) { return c < ' ' || c == 0x7F || c == '\\'; });
+         std::ranges::none_of(line, [](unsigned char c) { return c < ' ' || c >= 0x7F || c == '\\'; });
 }
 
 }  // namespace assay

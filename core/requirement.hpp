@@ -5,7 +5,8 @@
 
 namespace assay {
 
-/// False for what a resolver would take for an option, and for what is no line.
+/// False for what a resolver would take for an option, and for what is no line of ASCII: pip also ends lines
+/// at characters beyond it.
 bool is_requirement(std::string_view line);
 
 }  // namespace assay

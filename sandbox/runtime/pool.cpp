@@ -42,7 +42,11 @@ struct Queue {
   std::deque<Work> waiting;
   std::vector<std::shared_ptr<Host>> hosts;  // starting, serving or ending
   std::vector<std::shared_ptr<Waiter>> waiters;
-  Clock::time_point last_turn{};  // when it last took a place
+  Clock::time_point last_turn{};                   // when it last took a place
+  std::shared_ptr<const Environment> environment;  // of its requirements, once it is there
+  bool is_providing = false;
+
+  bool needs_packages() const { return !program->requirements.empty() && !environment; }
 
   /// Hosts that serve one item are made ahead of need: `ahead` of them may stand by.
   bool wants_host(size_t ahead) const {
@@ -69,10 +73,11 @@ struct Queue {
   size_t places() const { return language->jail_per_item ? serving() : hosts.size(); }
   /// Has something to do and no place to do it.
   bool is_starving() const {
+    if (needs_packages()) return false;
     return (!waiting.empty() && places() == 0) || (!waiters.empty() && hosts.empty());
   }
   bool is_of_candidates() const { return language->name == kCandidate; }
-  bool is_unused() const { return waiting.empty() && hosts.empty() && waiters.empty(); }
+  bool is_unused() const { return waiting.empty() && hosts.empty() && waiters.empty() && !is_providing; }
 };
 
 }  // namespace
@@ -120,8 +125,7 @@ struct Pool::Impl {
   bool make_room(const Queue& wanting);
   void start_host(Queue& queue);
   Task<> run_host(Queue* queue, std::shared_ptr<Host> host);
-  Task<Result<std::shared_ptr<const Environment>>> packages_of(std::shared_ptr<const Program> program,
-                                                               SpawnerClient* spawner);
+  Task<> provide_packages(Queue* queue);
   Task<Result<SpawnerClient*>> live_spawner();
   void host_started(Queue& queue);
   void host_failed(Queue& queue, Error error);
@@ -195,6 +199,11 @@ void Pool::Impl::fill(Queue& queue) {
 
 /// True when a host was started.
 bool Pool::Impl::grow(Queue& queue) {
+  if (queue.needs_packages()) {
+    if (!std::exchange(queue.is_providing, true))
+      scope.spawn("packages of " + queue.program->name, provide_packages(&queue));
+    return false;
+  }
   if (!queue.language->jail_per_item) {
     if (others_starve(queue) || (!has_place(queue) && !make_room(queue))) return false;
     queue.last_turn = Clock::now();
@@ -295,14 +304,8 @@ Task<> Pool::Impl::run_host(Queue* queue, std::shared_ptr<Host> host) {
     host_ended(*queue, host, Outcome());
     co_return;
   }
-  auto environment = co_await packages_of(queue->program, *spawner);
-  if (!environment) {
-    host_failed(*queue, std::move(environment).error());
-    host_ended(*queue, host, Outcome());
-    co_return;
-  }
   JailAccess access;
-  if (*environment) access.set(JailFolder::packages, (*environment)->folder, false);
+  if (queue->environment) access.set(JailFolder::packages, queue->environment->folder, false);
   Result<void> started = co_await host->start(*spawner, *program, access);
   if (started) {
     host_started(*queue);
@@ -320,12 +323,23 @@ Task<> Pool::Impl::run_host(Queue* queue, std::shared_ptr<Host> host) {
   host_ended(*queue, host, std::move(head));
 }
 
-/// Null for a program that has no requirements. Held as long as a host has it.
-Task<Result<std::shared_ptr<const Environment>>> Pool::Impl::packages_of(
-    std::shared_ptr<const Program> program, SpawnerClient* spawner) {
-  if (program->requirements.empty()) co_return std::shared_ptr<const Environment>();
-  ASSAY_CO_TRY(const int installer, host_program(*language_named(kPackages)));
-  co_return co_await packages.provide(std::move(program), spawner, installer);
+/// Takes no place of the pool: it may take minutes, and others have work.
+Task<> Pool::Impl::provide_packages(Queue* queue) {
+  Result<SpawnerClient*> spawner = co_await live_spawner();
+  Result<int> installer = host_program(*language_named(kPackages));
+  Result<std::shared_ptr<const Environment>> environment;
+  if (!spawner)
+    environment = std::unexpected(std::move(spawner).error());
+  else if (!installer)
+    environment = std::unexpected(std::move(installer).error());
+  else
+    environment = co_await packages.provide(queue->program, *spawner, *installer);
+  queue->is_providing = false;
+  if (environment)
+    queue->environment = std::move(*environment);
+  else
+    host_failed(*queue, std::move(environment).error());
+  schedule();
 }
 
 /// A spawner that was killed is replaced; its jails died with it.

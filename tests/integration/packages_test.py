@@ -38,6 +38,7 @@ def build_wheel(directory, settings=None, metadata=None):
     attempt("the index, directly", lambda: socket.create_connection(("127.0.0.1", INDEX), 5))
     attempt("the other server, by the proxy", lambda: through_proxy("http://127.0.0.1:%d/" % OTHER))
     attempt("a file of the host", lambda: open(HOST_FILE).read())
+    attempt("a datagram", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     attempt("a raw socket", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1))
     attempt("a server", lambda: socket.socket().bind(("127.0.0.1", 8080)))
     attempt("the machine's root", lambda: open("/usr/evil", "w"))
@@ -276,6 +277,32 @@ class Refusing(Packages):
             shutil.rmtree(self.cache, ignore_errors=True)
             self.assertEqual(self.outcome_of(path, ["evil"], "--sandbox", mode)["reason"], "[]", mode)
         self.assertEqual(other.asked, [])
+
+    def test_what_a_build_leaves_behind_is_measured_and_removed(self):
+        """Deep folders, closed ones, and files that have no name any more."""
+        for name, body, words in [
+                ("deep", "for i in range(3000): os.mkdir('d'); os.chdir('d')", "deep"),
+                ("many", "for i in range(2000): open('/assay/packages/%d' % i, 'w')", "packages.bytes"),
+                ("hidden", "f = open('/assay/packages/f', 'wb'); os.unlink('/assay/packages/f'); f.write(bytes(50 << 20)); "
+                           "f.flush(); time.sleep(60)", "packages.bytes")]:
+            backend = f"import os, time\nos.chdir('/assay/packages')\n{body}\nraise SystemExit(3)\n"
+            if name != "hidden":
+                backend = backend.replace("raise SystemExit(3)", "time.sleep(4)")
+            self.index.add(f"{name}-1.0.tar.gz", tarball({
+                f"{name}-1.0/pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+                f"{name}-1.0/PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+                f"{name}-1.0/backend.py": backend}))
+            with self.subTest(name):
+                message = self.outcome_of(self.greeter(), [name], code=2, bytes=str(4 << 20))
+                self.assertIn(words, message)
+                self.assertEqual(self.environments(), set())
+
+    def test_a_folder_of_others_is_left_alone(self):
+        self.cache.mkdir(mode=0o755)
+        self.cache.chmod(0o1777)
+        message = self.outcome_of(self.greeter(), ["greet"], code=2)
+        self.assertIn("packages.folder", message)
+        self.assertEqual(self.cache.stat().st_mode & 0o7777, 0o1777)
 
     def test_files_elsewhere_need_to_be_allowed(self):
         files = Index()

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/connect.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 #include <charconv>
 
@@ -20,18 +20,18 @@ using namespace std::chrono_literals;
 constexpr auto kIdle = 60s;  // of a connection on which nothing moves
 constexpr auto kConnectPatience = 20s;
 constexpr uint32_t kHeaderLimit = 32U << 10;
-constexpr size_t kConnections = 128;
+constexpr auto kLook = 1s;
+constexpr size_t kConnections = 24;  // two descriptors each
 constexpr uint16_t kHttp = 80, kHttps = 443;
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
 using Request = http::request<http::empty_body>;
 
 /// The head of a request.
-Task<std::optional<Request>> read_head(beast::tcp_stream& stream) {
+Task<std::optional<Request>> read_head(tcp::socket& stream) {
   beast::flat_buffer buffer(kHeaderLimit);
   http::request_parser<http::empty_body> parser;
   parser.header_limit(kHeaderLimit);
-  stream.expires_after(kIdle);
   const auto [error, size] = co_await http::async_read_header(stream, buffer, parser, kToken);
   if (error) co_return std::nullopt;
   co_return parser.release();
@@ -39,11 +39,13 @@ Task<std::optional<Request>> read_head(beast::tcp_stream& stream) {
 
 /// The origin's form of a request for a proxy: it ends with its answer, so that nothing else follows on the
 /// connection.
-void make_direct(Request& request) {
+void make_direct(Request& request, const HostPort& target_host) {
   std::string_view target(request.target().data(), request.target().size());
   target.remove_prefix(std::min(target.size(), target.find("://") + 3));
   const size_t slash = target.find('/');
   request.target(slash == std::string_view::npos ? std::string("/") : std::string(target.substr(slash)));
+  // The server has other names, perhaps, and not all of them are allowed.
+  request.set(http::field::host, target_host.host + ":" + std::to_string(target_host.port));
   request.erase("Proxy-Connection");
   request.erase("Proxy-Authorization");
   request.keep_alive(false);
@@ -53,11 +55,13 @@ void make_direct(Request& request) {
 
 struct IndexProxy::Connection {
   explicit Connection(tcp::socket accepted) : inside(std::move(accepted)), outside(inside.get_executor()) {}
-  beast::tcp_stream inside, outside;
+  tcp::socket inside, outside;
+  Clock::time_point moved = Clock::now();
 
   void close() {
-    inside.close();
-    outside.close();
+    boost::system::error_code ignored;
+    inside.close(ignored);
+    outside.close(ignored);
   }
 };
 
@@ -90,18 +94,21 @@ IndexProxy::IndexProxy(asio::any_io_executor executor, UniqueFd listener, std::v
     : executor_(executor),
       acceptor_(executor, tcp::v4(), listener.release()),
       allowed_(std::move(allowed)),
+      look_(executor),
       scope_(executor) {}
 
 IndexProxy::~IndexProxy() = default;
 
 void IndexProxy::start() {
   scope_.spawn("proxy to the index", accept());
+  scope_.spawn("idle connections to the index", close_idle());
 }
 
 Task<> IndexProxy::close() {
   closing_ = true;
   boost::system::error_code ignored;
   acceptor_.close(ignored);
+  look_.cancel();
   for (const auto& weak : connections_)
     if (const auto connection = weak.lock()) connection->close();
   co_await scope_.join();
@@ -110,12 +117,28 @@ Task<> IndexProxy::close() {
 Task<> IndexProxy::accept() {
   while (!closing_) {
     auto [error, socket] = co_await acceptor_.async_accept(kToken);
-    if (error) break;
+    if (closing_) break;
+    if (error) {  // such as no descriptor left
+      asio::steady_timer pause(executor_, kLook);
+      co_await pause.async_wait(kToken);
+      continue;
+    }
     std::erase_if(connections_, [](const auto& weak) { return weak.expired(); });
-    if (closing_ || connections_.size() >= kConnections) continue;
+    if (connections_.size() >= kConnections) continue;
     const auto connection = std::make_shared<Connection>(std::move(socket));
     connections_.push_back(connection);
     scope_.spawn("connection to the index", serve(connection));
+  }
+}
+
+/// One time for both directions: whoever downloads is silent meanwhile.
+Task<> IndexProxy::close_idle() {
+  while (!closing_) {
+    look_.expires_after(kLook);
+    co_await look_.async_wait(kToken);
+    for (const auto& weak : connections_)
+      if (const auto connection = weak.lock(); connection && Clock::now() > connection->moved + kIdle)
+        connection->close();
   }
 }
 
@@ -140,13 +163,11 @@ Task<> IndexProxy::serve(std::shared_ptr<Connection> connection) {
     answer = "HTTP/1.1 502 The index cannot be reached\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
   else if (is_tunnel)
     answer = "HTTP/1.1 200 Connection established\r\n\r\n";
-  connection->inside.expires_after(kIdle);
   if (!answer.empty()) {
     const auto [error, size] = co_await asio::async_write(connection->inside, asio::buffer(answer), kToken);
     if (error || !answer.contains(" 200 ")) co_return;
   } else {
-    make_direct(*request);
-    connection->outside.expires_after(kIdle);
+    make_direct(*request, *wanted);
     const auto [error, size] = co_await http::async_write(connection->outside, *request, kToken);
     if (error) co_return;
   }
@@ -156,34 +177,36 @@ Task<> IndexProxy::serve(std::shared_ptr<Connection> connection) {
 }
 
 Task<bool> IndexProxy::reach(Connection& connection, HostPort target) {
-  tcp::resolver resolver(executor_);
+  const auto resolver = std::make_shared<tcp::resolver>(executor_);
   asio::steady_timer patience(executor_, kConnectPatience);
-  patience.async_wait([&resolver](boost::system::error_code stopped) {
-    if (!stopped) resolver.cancel();
+  patience.async_wait([weak = std::weak_ptr(resolver), &connection](boost::system::error_code stopped) {
+    const auto waiting = weak.lock();
+    if (stopped || !waiting) return;
+    waiting->cancel();
+    connection.close();
   });
   const auto [error, found] =
-      co_await resolver.async_resolve(target.host, std::to_string(target.port), kToken);
-  patience.cancel();
+      co_await resolver->async_resolve(target.host, std::to_string(target.port), kToken);
   if (error || closing_) co_return false;
-  connection.outside.expires_after(kConnectPatience);
-  const auto [refused, end] = co_await connection.outside.async_connect(found, kToken);
+  const auto [refused, end] = co_await asio::async_connect(connection.outside, found, kToken);
+  connection.moved = Clock::now();
   co_return !refused && !closing_;
 }
 
 Task<> IndexProxy::copy(std::shared_ptr<Connection> connection, bool outwards) {
-  beast::tcp_stream& from = outwards ? connection->inside : connection->outside;
-  beast::tcp_stream& to = outwards ? connection->outside : connection->inside;
+  tcp::socket& from = outwards ? connection->inside : connection->outside;
+  tcp::socket& to = outwards ? connection->outside : connection->inside;
   std::vector<char> buffer(64U << 10);
   while (true) {
-    from.expires_after(kIdle);
     const auto [error, size] = co_await from.async_read_some(asio::buffer(buffer), kToken);
     if (error) break;
-    to.expires_after(kIdle);
+    connection->moved = Clock::now();
     const auto [failed, written] = co_await asio::async_write(to, asio::buffer(buffer.data(), size), kToken);
     if (failed) break;
+    connection->moved = Clock::now();
   }
   boost::system::error_code ignored;
-  to.socket().shutdown(tcp::socket::shutdown_send, ignored);
+  to.shutdown(tcp::socket::shutdown_send, ignored);
 }
 
 }  // namespace assay::sandbox

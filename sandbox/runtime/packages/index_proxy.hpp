@@ -4,6 +4,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -49,6 +50,7 @@ class IndexProxy {
  private:
   struct Connection;
   Task<> accept();
+  Task<> close_idle();
   Task<> serve(std::shared_ptr<Connection> connection);
   static Task<> copy(std::shared_ptr<Connection> connection, bool outwards);
   Task<bool> reach(Connection& connection, HostPort target);
@@ -59,6 +61,7 @@ class IndexProxy {
   std::vector<std::weak_ptr<Connection>> connections_;
   std::optional<std::string> refused_, unreached_;
   bool closing_ = false;
+  asio::steady_timer look_;
   Scope scope_;
 };
 

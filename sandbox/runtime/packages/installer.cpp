@@ -1,12 +1,10 @@
 #include "sandbox/runtime/packages/installer.hpp"
 
-#include <sys/stat.h>
-
 #include <array>
 #include <boost/asio/as_tuple.hpp>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "core/async/on_disk.hpp"
 #include "core/async/scope.hpp"
 #include "core/fd.hpp"
 #include "core/json.hpp"
@@ -14,6 +12,7 @@
 #include "sandbox/runtime/packages/index_proxy.hpp"
 #include "sandbox/runtime/packages/install_node.hpp"
 #include "sandbox/runtime/packages/install_python.hpp"
+#include "sandbox/runtime/packages/tree.hpp"
 
 namespace assay::sandbox {
 namespace {
@@ -21,17 +20,11 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kPatience = 15min;
-constexpr auto kLook = 5s;
+constexpr auto kLook = 1s;
 constexpr size_t kLogBytes = 8U << 10;
 constexpr uint16_t kHttps = 443;
 constexpr std::array kCertificates = {"/etc/ssl/certs/ca-certificates.crt",
                                       "/etc/pki/tls/certs/ca-bundle.crt"};
-
-const std::string& url_of(const PackageSources& sources, const Program& program) {
-  static const std::string none;
-  if (program.language == "node") return sources.registry;
-  return sources.wheelhouse.empty() ? sources.index : none;
-}
 
 std::vector<HostPort> reachable(const PackageSources& sources, const std::string& url) {
   std::vector<HostPort> hosts;
@@ -88,21 +81,15 @@ Error explained(const Outcome& outcome, const std::optional<std::string>& refuse
 
 }  // namespace
 
-uint64_t folder_bytes(const std::string& folder) {
-  uint64_t bytes = 0;
-  std::error_code error;
-  auto entry = std::filesystem::recursive_directory_iterator(
-      folder, std::filesystem::directory_options::skip_permission_denied, error);
-  for (; !error && entry != std::filesystem::end(entry); entry.increment(error)) {
-    struct stat status{};
-    if (lstat(entry->path().c_str(), &status) == 0) bytes += static_cast<uint64_t>(status.st_blocks) * 512;
-  }
-  return bytes;
-}
-
 Error too_large(size_t limit_bytes) {
   return {ErrorKind::config,
           "its requirements take more than packages.bytes, " + std::to_string(limit_bytes) + " bytes"};
+}
+
+const std::string& Installer::url_of(const PackageSources& sources, const Program& program) {
+  static const std::string none;
+  if (program.language == "node") return sources.registry;
+  return sources.wheelhouse.empty() ? sources.index : none;
 }
 
 Result<void> Installer::can_install(const PackageSources& sources, Mode mode, const Program& program) {
@@ -128,7 +115,7 @@ Task<Result<void>> Installer::install(SpawnerClient* spawner, int host_fd, const
                                       const Program& program, std::string folder) {
   const std::string& url = url_of(sources, program);
   JailAccess access;
-  access.proxy = !url.empty();
+  access.proxy = true;  // or what it opens would be in a network that other jails use after it
   if (!access.set(JailFolder::packages, folder, true) ||
       (url.empty() && !access.set(JailFolder::wheels, sources.wheelhouse, false)))
     co_return fail(ErrorKind::config,
@@ -141,7 +128,7 @@ Task<Result<void>> Installer::install(SpawnerClient* spawner, int host_fd, const
   Scope scope(executor_);
   Result<void> started = co_await host_->start(spawner, host_fd, access);
   if (started) {
-    if (access.proxy) proxy.emplace(executor_, host_->take_listener(), reachable(sources, url)).start();
+    proxy.emplace(executor_, host_->take_listener(), reachable(sources, url)).start();
     scope.spawn("size of packages", watch_size(folder, sources.limit_bytes));
     host_->send({item_of(program, url), [&](Outcome answered) { outcome = std::move(answered); }});
     host_->flush();
@@ -160,7 +147,7 @@ Task<Result<void>> Installer::install(SpawnerClient* spawner, int host_fd, const
   host_.reset();
   if (!started) co_return started;
   if (stopped_) co_return fail(ErrorKind::cancelled, "the sandbox was closed");
-  if (too_large_) co_return std::unexpected(too_large(sources.limit_bytes));
+  if (fault_) co_return std::unexpected(*fault_);
   if (!outcome) outcome = std::move(ended);
   if (outcome->verdict == Verdict::scored) co_return Result<void>();
   co_return std::unexpected(explained(*outcome, refused, unreached));
@@ -171,15 +158,20 @@ void Installer::stop() {
   if (host_) host_->kill(Host::Kill::unwanted);
 }
 
+/// What is open and has no name any more is seen by what is free.
 Task<> Installer::watch_size(std::string folder, size_t limit_bytes) {
   asio::steady_timer timer(executor_);
+  const uint64_t free_before = free_bytes(folder);
   while (true) {
     timer.expires_after(kLook);
     const auto [stopped] = co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
     if (stopped) co_return;
-    too_large_ = folder_bytes(folder) > limit_bytes;
-    if (!too_large_) continue;
-    host_->kill(Host::Kill::unwanted);
+    const auto bytes =
+        co_await on_disk(disk_, [folder, limit_bytes] { return tree_bytes(folder, limit_bytes); });
+    const bool is_large = bytes && *bytes > limit_bytes;
+    if (bytes && !is_large && free_bytes(folder) + limit_bytes >= free_before) continue;
+    fault_ = bytes ? too_large(limit_bytes) : bytes.error();
+    if (host_) host_->kill(Host::Kill::unwanted);
     co_return;
   }
 }

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
-#include <cstdint>
+#include <boost/asio/thread_pool.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/async/task.hpp"
@@ -15,9 +16,6 @@
 
 namespace assay::sandbox {
 
-/// Of everything in it, as it is on the disk.
-uint64_t folder_bytes(const std::string& folder);
-
 Error too_large(size_t limit_bytes);
 
 class Installer {
@@ -25,7 +23,11 @@ class Installer {
   /// `config` when nothing can be installed for `program` on this worker, whatever the index has.
   static Result<void> can_install(const PackageSources& sources, Mode mode, const Program& program);
 
-  explicit Installer(asio::any_io_executor executor) : executor_(executor) {}
+  /// Where the packages of `program` come from; empty: from the wheelhouse.
+  static const std::string& url_of(const PackageSources& sources, const Program& program);
+
+  /// `disk` is where what takes long is done.
+  Installer(asio::any_io_executor executor, asio::thread_pool& disk) : executor_(executor), disk_(disk) {}
 
   /// Fills `folder`, which is empty and writable for everybody. `config` with the resolver's own words when
   /// the requirements cannot be met, `cancelled` after stop(). `host_fd` is the host of kPackages.
@@ -37,9 +39,10 @@ class Installer {
   Task<> watch_size(std::string folder, size_t limit_bytes);
 
   asio::any_io_executor executor_;
+  asio::thread_pool& disk_;
   std::shared_ptr<Host> host_;
   bool stopped_ = false;
-  bool too_large_ = false;
+  std::optional<Error> fault_;  ///< found while it ran
 };
 
 }  // namespace assay::sandbox

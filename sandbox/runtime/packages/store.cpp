@@ -8,14 +8,15 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/co_spawn.hpp>
 #include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <vector>
 
+#include "core/async/on_disk.hpp"
 #include "core/id.hpp"
 #include "core/log.hpp"
+#include "sandbox/runtime/packages/tree.hpp"
 
 namespace assay::sandbox {
 namespace {
@@ -25,8 +26,9 @@ using namespace std::chrono_literals;
 
 constexpr auto kPatience = 30min;  // of somebody else's installing
 constexpr auto kLook = 50ms;
+constexpr size_t kInstalls = 2;  // at once; more would only share the line and the disk
 constexpr auto kRemembered = 30s;
-constexpr const char* kLock = ".lock";
+constexpr const char *kLock = ".lock", *kNew = ".new", *kOld = ".old";
 
 /// What tells one interpreter from another that takes its place: packages are compiled for it.
 std::string interpreter_of(const Program& program) {
@@ -43,12 +45,21 @@ std::string interpreter_of(const Program& program) {
   return "none";
 }
 
-std::string name_of(const Program& program) {
+/// Without what comes before an @, which may change and is nobody's business.
+std::string without_password(std::string url) {
+  const size_t begin = url.find("://"), end = url.find('/', begin + 3), at = url.rfind('@', end);
+  if (begin != std::string::npos && at != std::string::npos && at > begin)
+    url.erase(begin + 3, at - begin - 2);
+  return url;
+}
+
+std::string name_of(const Program& program, const PackageSources& sources) {
   std::vector<std::string> lines = program.requirements;
   std::ranges::sort(lines);
   const auto repeated = std::ranges::unique(lines);
   lines.erase(repeated.begin(), repeated.end());
   std::string text = program.language + '\n' + interpreter_of(program) + '\n';
+  text += without_password(Installer::url_of(sources, program)) + '\n' + sources.wheelhouse + '\n';
   for (const std::string& line : lines) text += line + '\n';
   return sha256_hex(text);
 }
@@ -67,39 +78,31 @@ bool is_there(const std::string& folder) {
 
 Result<void> prepare_folder(const std::string& folder) {
   std::error_code error;
-  fs::create_directories(folder, error);
-  if (!error) fs::permissions(folder, fs::perms::owner_all, error);
-  if (error)
-    return fail(ErrorKind::config, "packages.folder " + folder + " cannot be made: " + error.message());
+  fs::create_directories(fs::path(folder).parent_path(), error);
+  if (mkdir(folder.c_str(), 0700) == 0) return {};
+  struct stat status{};
+  if (errno != EEXIST || stat(folder.c_str(), &status) != 0)
+    return fail_errno(ErrorKind::config, "packages.folder " + folder + " cannot be made", errno);
+  if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 0022) != 0)
+    return fail(ErrorKind::config, "packages.folder " + folder +
+                                       " must be a folder of this user's that nobody else may write; leave "
+                                       "it out or name one that is not there");
   return {};
 }
 
-void remove_folder(const std::string& folder) {
-  std::error_code error;
-  fs::remove_all(folder, error);
-  if (error) log::warn("cannot remove " + folder + ": " + error.message());
+/// False, and said, when it cannot be.
+bool remove_folder(const std::string& folder) {
+  const auto removed = remove_tree(folder);
+  if (!removed) log::warn(removed.error().message);
+  return static_cast<bool>(removed);
 }
 
 /// An empty folder that the jail's user, whoever that is out here, can fill.
 Result<void> make_fresh(const std::string& folder) {
-  remove_folder(folder);
+  ASSAY_OK(remove_tree(folder));
   if (mkdir(folder.c_str(), 0700) != 0 || chmod(folder.c_str(), 0777) != 0)
     return fail_errno(ErrorKind::internal, "cannot make " + folder, errno);
   return {};
-}
-
-/// On the disk and under its name.
-Result<uint64_t> conclude(const std::string& fresh, const std::string& folder, size_t limit_bytes) {
-  const uint64_t bytes = folder_bytes(fresh);
-  if (bytes > limit_bytes) {
-    remove_folder(fresh);
-    return std::unexpected(too_large(limit_bytes));
-  }
-  const UniqueFd opened(open(fresh.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!opened || fchmod(opened.get(), 0755) != 0 || syncfs(opened.get()) != 0 ||
-      rename(fresh.c_str(), folder.c_str()) != 0)
-    return fail_errno(ErrorKind::internal, "cannot keep " + folder, errno);
-  return bytes;
 }
 
 void write_size(int lock, uint64_t bytes) {
@@ -107,6 +110,19 @@ void write_size(int lock, uint64_t bytes) {
   if (ftruncate(lock, 0) != 0 ||
       pwrite(lock, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
     log::warn("cannot write the size of an environment of packages");
+}
+
+/// On the disk, its size told, and under its name.
+Result<void> conclude(const std::string& fresh, const std::string& folder, int lock_file,
+                      size_t limit_bytes) {
+  if (chmod(fresh.c_str(), 0755) != 0) return fail_errno(ErrorKind::internal, "cannot keep " + folder, errno);
+  ASSAY_TRY(const uint64_t bytes, tree_bytes(fresh, limit_bytes));
+  if (bytes > limit_bytes) return std::unexpected(too_large(limit_bytes));
+  write_size(lock_file, bytes);
+  const UniqueFd opened(open(fresh.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!opened || syncfs(opened.get()) != 0 || rename(fresh.c_str(), folder.c_str()) != 0)
+    return fail_errno(ErrorKind::internal, "cannot keep " + folder, errno);
+  return {};
 }
 
 uint64_t read_size(int lock) {
@@ -117,21 +133,13 @@ uint64_t read_size(int lock) {
   return bytes;
 }
 
-template <class Work>
-auto on_disk(asio::thread_pool& disk, Work work) -> Task<std::invoke_result_t<Work>> {
-  using Value = std::invoke_result_t<Work>;
-  co_return co_await asio::co_spawn(
-      disk.get_executor(), [work = std::move(work)]() -> Task<Value> { co_return work(); },
-      asio::use_awaitable);
-}
-
 }  // namespace
 
 Task<Result<std::shared_ptr<const Environment>>> PackageStore::provide(std::shared_ptr<const Program> program,
                                                                        SpawnerClient* spawner, int host_fd) {
   ASSAY_CO_OK(Installer::can_install(sources_, spawner->mode(), *program));
   ASSAY_CO_OK(prepare_folder(sources_.folder));
-  const std::string name = name_of(*program), folder = sources_.folder + '/' + name;
+  const std::string name = name_of(*program, sources_), folder = sources_.folder + '/' + name;
   UniqueFd lock_file(open((folder + kLock).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock_file) co_return fail_errno(ErrorKind::internal, "cannot open " + folder + kLock, errno);
   const auto deadline = Clock::now() + kPatience;
@@ -144,7 +152,7 @@ Task<Result<std::shared_ptr<const Environment>>> PackageStore::provide(std::shar
     const auto failed = failures_.find(name);
     if (failed != failures_.end() && Clock::now() < failed->second.when + kRemembered)
       co_return std::unexpected(failed->second.error);
-    if (lock(lock_file.get(), LOCK_EX)) {
+    if (installing_.size() < kInstalls && lock(lock_file.get(), LOCK_EX)) {
       if (is_there(folder)) continue;  // somebody was faster
       auto made = co_await make(*program, spawner, host_fd, folder, lock_file.get());
       if (made) continue;
@@ -160,63 +168,62 @@ Task<Result<std::shared_ptr<const Environment>>> PackageStore::provide(std::shar
 }
 
 Task<Result<void>> PackageStore::make(const Program& program, SpawnerClient* spawner, int host_fd,
-                                      std::string folder, int lock) {
-  const std::string fresh = folder + ".new";
-  Result<void> prepared = co_await on_disk(disk_, [fresh] { return make_fresh(fresh); });
-  if (!prepared) co_return prepared;
-  log::info("installing the requirements of evaluator " + program.name);
-  Installer installer(executor_);
+                                      std::string folder, int lock_file) {
+  const std::string fresh = folder + kNew;
+  Installer installer(executor_, disk_);
   installing_.insert(&installer);
   if (stopped_) installer.stop();
-  Result<void> installed = co_await installer.install(spawner, host_fd, sources_, program, fresh);
+  log::info("installing the requirements of evaluator " + program.name);
+  Result<void> made = co_await on_disk(disk_, [fresh] { return make_fresh(fresh); });
+  if (made) made = co_await installer.install(spawner, host_fd, sources_, program, fresh);
   installing_.erase(&installer);
-  if (!installed) {
-    co_await on_disk(disk_, [fresh] {
-      remove_folder(fresh);
-      return true;
-    });
-    co_return installed;
-  }
-  auto bytes = co_await on_disk(
-      disk_, [fresh, folder, this] { return conclude(fresh, folder, sources_.limit_bytes); });
-  if (!bytes) co_return std::unexpected(std::move(bytes).error());
-  write_size(lock, *bytes);
-  co_await on_disk(disk_, [this, folder] {
-    make_room(folder);
-    return true;
+  const size_t limit_bytes = sources_.limit_bytes;
+  if (made) made = co_await on_disk(disk_, [=] { return conclude(fresh, folder, lock_file, limit_bytes); });
+  const bool is_made = made.has_value();
+  co_await on_disk(disk_, [this, folder, fresh, is_made] {
+    if (is_made) make_room(folder);
+    return is_made || remove_folder(fresh);
   });
-  co_return Result<void>();
+  co_return made;
 }
 
-/// Removes those that were used longest ago, and are not in use, until the rest fits.
+/// Removes those that were used longest ago, and are not in use, until the rest fits; and what is left of
+/// processes that died.
 void PackageStore::make_room(const std::string& keep) const {
   struct Kept {
     std::string folder;
-    UniqueFd lock_file;
     uint64_t bytes;
     timespec used;
   };
   std::vector<Kept> all;
   uint64_t total = 0;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(sources_.folder, error)) {
-    if (entry.path().extension() != kLock) continue;
-    const std::string folder = entry.path().parent_path() / entry.path().stem();
-    UniqueFd lock_file(open(entry.path().c_str(), O_RDWR | O_CLOEXEC));
+  fs::directory_iterator entry(sources_.folder, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    if (entry->path().extension() != kLock) continue;
+    const std::string folder = entry->path().parent_path() / entry->path().stem();
+    const UniqueFd lock_file(open(entry->path().c_str(), O_RDWR | O_CLOEXEC));
     struct stat status{};
-    if (!lock_file || fstat(lock_file.get(), &status) != 0 || !is_there(folder)) continue;
+    if (!lock_file || fstat(lock_file.get(), &status) != 0) continue;
+    if ((is_there(folder + kNew) || is_there(folder + kOld)) && lock(lock_file.get(), LOCK_EX)) {
+      remove_folder(folder + kNew);
+      remove_folder(folder + kOld);
+    }
+    if (!is_there(folder)) continue;
     const uint64_t bytes = read_size(lock_file.get());
     total += bytes;
-    if (folder != keep) all.push_back({folder, std::move(lock_file), bytes, status.st_mtim});
+    if (folder != keep) all.push_back({folder, bytes, status.st_mtim});
   }
   std::ranges::sort(all, [](const Kept& a, const Kept& b) {
     return std::pair(a.used.tv_sec, a.used.tv_nsec) < std::pair(b.used.tv_sec, b.used.tv_nsec);
   });
   for (const Kept& kept : all) {
     if (total <= sources_.limit_bytes) return;
-    if (!lock(kept.lock_file.get(), LOCK_EX)) continue;
-    remove_folder(kept.folder);
-    total -= kept.bytes;
+    const UniqueFd lock_file(open((kept.folder + kLock).c_str(), O_RDWR | O_CLOEXEC));
+    if (!lock_file || !lock(lock_file.get(), LOCK_EX)) continue;
+    // First it has no such name any more: what is removed in part must not be taken for whole.
+    if (rename(kept.folder.c_str(), (kept.folder + kOld).c_str()) != 0) continue;
+    if (remove_folder(kept.folder + kOld)) total -= kept.bytes;
   }
 }
 

@@ -1,11 +1,11 @@
 // The environments of packages on this machine: a folder for each set of requirements, made once, shared by
 // every run and every worker that has the same folder of settings, and removed when room is needed.
 //
-// Theory of operation. An environment is named by the hash of its interpreter and its requirements:
-// FOLDER/HASH. FOLDER/HASH.lock is locked (flock) shared by those who use it and exclusively by whoever makes
-// or removes it, so that also other processes wait, and a process that dies lets go. It is made under another
-// name and renamed when it is whole. The lock file's time is that of the last use, its text the size in
-// bytes.
+// Theory of operation. An environment is named by the hash of its interpreter, its requirements and where
+// they come from: FOLDER/HASH. FOLDER/HASH.lock is locked (flock) shared by those who use it and exclusively
+// by whoever makes or removes it, so that also other processes wait, and a process that dies lets go. It is
+// made under another name and renamed when it is whole, and renamed before it is removed. The lock file's
+// time is that of the last use, its text the size in bytes.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -48,7 +48,7 @@ class PackageStore {
     Clock::time_point when;
   };
   Task<Result<void>> make(const Program& program, SpawnerClient* spawner, int host_fd, std::string folder,
-                          int lock);
+                          int lock_file);
   void make_room(const std::string& keep) const;
 
   asio::any_io_executor executor_;

@@ -2,6 +2,7 @@
 #include "sandbox/runtime/process/filter.hpp"
 
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -326,6 +327,21 @@ class Writer {
     masked(call, argument, bits, action, SECCOMP_RET_ALLOW);
   }
 
+  /// Sockets of TCP over IPv4.
+  void allow_tcp(uint32_t socket) {
+    begin_check(socket, 13);
+    checks_.load(BpfProgram::argument(0));
+    checks_.if_not_equal(AF_INET, 1);
+    checks_.give(refuse(EAFNOSUPPORT));
+    checks_.load(BpfProgram::argument(1));
+    checks_.statement(BPF_ALU | BPF_AND | BPF_K, static_cast<uint32_t>(~(SOCK_CLOEXEC | SOCK_NONBLOCK)));
+    checks_.if_not_equal(SOCK_STREAM, 1);
+    checks_.give(refuse(EAFNOSUPPORT));
+    checks_.load(BpfProgram::argument(2));
+    checks_.give_for({0, IPPROTO_TCP}, SECCOMP_RET_ALLOW);
+    checks_.give(refuse(EAFNOSUPPORT));
+  }
+
   void allow_private_data(uint32_t mmap) {
     begin_check(mmap, 11);
     checks_.load(BpfProgram::argument(2));
@@ -428,7 +444,7 @@ void write_base(Writer& writer, Policy policy, Signals signals, Files files) {
   writer.give(kForks, SECCOMP_RET_ALLOW);
   if (policy == Policy::installer) {
     writer.give(kConnections, SECCOMP_RET_ALLOW);
-    writer.allow_values(SYS_socket, 0, {AF_INET}, refuse(EAFNOSUPPORT));
+    writer.allow_tcp(SYS_socket);
   }
   if (policy == Policy::command || policy == Policy::installer) {
     writer.give(kAllowedToCommands, SECCOMP_RET_ALLOW);

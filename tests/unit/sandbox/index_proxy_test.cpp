@@ -104,6 +104,9 @@ TEST_CASE("index proxy: reaches what it may and nothing else", "[sandbox][packag
     CHECK(index.received.back().starts_with("GET /simple/a/?b=c HTTP/1.1\r\n"));
     CHECK(index.received.back().find("X-Kept: y") != std::string::npos);
     CHECK(index.received.back().find("Proxy-Authorization") == std::string::npos);
+    co_await ask("GET http://" + allowed + "/ HTTP/1.1\r\nHost: another.name\r\n\r\n");
+    CHECK(index.received.back().find("Host: " + allowed + "\r\n") != std::string::npos);
+    CHECK(index.received.back().find("another.name") == std::string::npos);
     CHECK_FALSE(proxy.refused());
 
     // A second request behind the first would reach the server unseen.
@@ -172,9 +175,9 @@ TEST_CASE("requirements: a line names a package and is no option", "[packages]")
   for (const char* line :
        {"numpy", "numpy==1.26.4", "a[b,c]>=1,<2; python_version > '3.8'", "@scope/a@^1.2.0"})
     CHECK(is_requirement(line));
-  for (const std::string& line :
-       {std::string(), std::string("  "), std::string("-r x"), std::string("  --index-url=x"),
-        std::string("# a"), std::string("a\nb"), std::string("a \\"), std::string(501, 'a')})
+  for (const std::string& line : {std::string(), std::string("  "), std::string("-r x"),
+                                  std::string("  --index-url=x"), std::string("# a"), std::string("a\nb"),
+                                  std::string("a\u2028-r x"), std::string("a \\"), std::string(501, 'a')})
     CHECK_FALSE(is_requirement(line));
 }
 
