@@ -45,14 +45,14 @@ const dirent* next(DIR* folder) {
 
 /// Empties `name` in `top`, a folder; the folders in it go up into `top`, under `prefix` and a number.
 Result<void> flatten(int top, const char* name, const std::string& prefix, uint64_t& number) {
-  fchmodat(top, name, 0700, AT_SYMLINK_NOFOLLOW);  // its owner, who may be us, may have closed it
+  (void)!fchmodat(top, name, 0700, AT_SYMLINK_NOFOLLOW);  // its owner, who may be us, may have closed it
   const Folder folder = open_folder(top, name);
   if (!folder) return fail_errno(ErrorKind::internal, "cannot open a folder to remove it", errno);
   while (const dirent* const entry = next(folder.get())) {
     const int at = dirfd(folder.get());
     if (unlinkat(at, entry->d_name, 0) == 0 || errno == ENOENT) continue;
     if (errno == EISDIR) {
-      fchmodat(at, entry->d_name, 0700, AT_SYMLINK_NOFOLLOW);
+      (void)!fchmodat(at, entry->d_name, 0700, AT_SYMLINK_NOFOLLOW);
       if (unlinkat(at, entry->d_name, AT_REMOVEDIR) == 0) continue;
       const std::string up = prefix + std::to_string(number++);
       if (renameat(at, entry->d_name, top, up.c_str()) == 0) continue;
