@@ -34,7 +34,10 @@ constexpr unsigned kReadOnly = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV;
 // Where the two descriptors that execveat still needs sit; both are close-on-exec.
 constexpr int kHostFd = kGroupFd + kGroupFiles;
 constexpr int kErrorFd = kHostFd + 1;
-constexpr int kFolderFd = kErrorFd + 1;  // those of JailAccess, until they are mounted
+constexpr int kFolderFd = kErrorFd + 1;       // those of JailAccess, until they are mounted
+constexpr size_t kOwn = kJailFolders.size();  // the one beside them: RootEntry::Kind::own
+constexpr size_t kTaken = kOwn + 1;
+static_assert(kFolderFd + kTaken == kLibraryFd && kLibraryFd < kFirstPlanFd);
 constexpr int kBacklog = 64;
 
 class Child {
@@ -56,7 +59,7 @@ class Child {
     for (size_t i = 0; i < plan_.entrance_count; i++)
       check(Step::enter_group, syscall(SYS_write, plan_.entrance_fds[i], "0", 1));
     if (plan_.network_fd >= 0) check(Step::enter_network, syscall(SYS_setns, plan_.network_fd, CLONE_NEWNET));
-    if (plan_.access != nullptr) take_folders();  // as who we were: they may be for nobody else to enter
+    take_folders();  // as who we were: they may be for nobody else to enter
     if (plan_.mode == Mode::userns) {
       wait_for_map();
       become_user();  // now: as a user without a name here it could make no file
@@ -115,30 +118,38 @@ class Child {
     error_fd_ = kErrorFd;
     for (int fd = kGroupFd + static_cast<int>(plan_.group_fd_count); fd < kHostFd; fd++)
       syscall(SYS_close, fd);  // nothing may be there
-    for (size_t i = 0; i < kJailFolders.size(); i++) {
+    for (size_t i = 0; i < kTaken; i++) {
       const int place = kFolderFd + static_cast<int>(i);
       if (folders_[i] < 0)
         syscall(SYS_close, place);
       else
         check(Step::descriptors, syscall(SYS_dup3, folders_[i], place, O_CLOEXEC));
     }
-    check(Step::close_descriptors, syscall(SYS_close_range, kFolderFd + kJailFolders.size(), ~0U, 0));
+    if (plan_.library_fd < 0)
+      syscall(SYS_close, kLibraryFd);
+    else
+      check(Step::descriptors, syscall(SYS_dup3, plan_.library_fd, kLibraryFd, 0));
+    check(Step::close_descriptors, syscall(SYS_close_range, kLibraryFd + 1, ~0U, 0));
   }
 
   // While paths still are this machine's. Detached copies, to be put into the root once it is there.
   void take_folders() {
-    for (size_t i = 0; i < kJailFolders.size(); i++) {
-      const Folder& folder = plan_.access->folders[i];
-      if (folder.source[0] == 0) continue;
-      const long tree = syscall(SYS_open_tree, AT_FDCWD, folder.source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-      check(Step::mount_folders, tree);
-      const unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-      set_attributes(Step::mount_folders, tree, attributes | (folder.writable ? 0 : MOUNT_ATTR_RDONLY), 0);
-      const long high = syscall(SYS_fcntl, tree, F_DUPFD_CLOEXEC, kFirstPlanFd);
-      check(Step::mount_folders, high);
-      syscall(SYS_close, tree);
-      folders_[i] = static_cast<int>(high);
-    }
+    for (size_t i = 0; plan_.access != nullptr && i < kJailFolders.size(); i++)
+      if (plan_.access->folders[i].source[0] != 0)
+        folders_[i] = take(plan_.access->folders[i].source, plan_.access->folders[i].writable);
+    for (size_t i = 0; plan_.mode == Mode::userns && i < plan_.root_count; i++)
+      if (plan_.root[i].kind == RootEntry::Kind::own) folders_[kOwn] = take(plan_.root[i].source, false);
+  }
+
+  int take(const char* source, bool writable) {
+    const long tree = syscall(SYS_open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    check(Step::mount_folders, tree);
+    const unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    set_attributes(Step::mount_folders, tree, attributes | (writable ? 0 : MOUNT_ATTR_RDONLY), 0);
+    const long high = syscall(SYS_fcntl, tree, F_DUPFD_CLOEXEC, kFirstPlanFd);
+    check(Step::mount_folders, high);
+    syscall(SYS_close, tree);
+    return static_cast<int>(high);
   }
 
   // In a network namespace of the jail's own, where nothing else is. The listener goes to the spawner as the
@@ -258,6 +269,10 @@ class Child {
         return make_file(entry.path, entry.source);
       case RootEntry::Kind::mirror:
         return mirror(entry.source, entry.path, kReadOnly | MOUNT_ATTR_NOSUID);
+      case RootEntry::Kind::own:
+        if (plan_.mode != Mode::userns)
+          return mirror(entry.source, entry.path, kReadOnly | MOUNT_ATTR_NOSUID);
+        return attach(Step::mirror_host, kFolderFd + static_cast<int>(kOwn), entry.path);
       case RootEntry::Kind::device:
         // Root of this machine can make a device; root of a user namespace has to take the host's.
         if (plan_.mode == Mode::full)
@@ -340,7 +355,7 @@ class Child {
 
   const ChildPlan& plan_;
   int error_fd_;
-  int folders_[kJailFolders.size()] = {-1, -1};
+  int folders_[kTaken] = {-1, -1, -1};
 };
 
 }  // namespace

@@ -35,6 +35,7 @@ struct ChildPlan {
   const int* group_fds = nullptr;  ///< what the host may read of its groups; they become kGroupFds
   size_t group_fd_count = 0;
   int go_fd = -1;       ///< userns: end of file says that the user map is written
+  int library_fd = -1;  ///< nons: becomes kLibraryFd
   int network_fd = -1;  ///< the network namespace to enter; else the clone has made one
   int mounts_fd = -1;   ///< a mount namespace with the root in it, to take a copy of; else the root is made
   char* const* argv = nullptr;
@@ -55,6 +56,8 @@ inline constexpr int kProtocolFd = 3;
 enum class GroupFile : uint8_t { oom_kills, refused_processes, peak_memory, cpu };
 inline constexpr int kGroupFiles = 4;
 inline constexpr int kGroupFd = 4;
+/// Of Profile::system without a root of its own: libassay-lock.so, opened by who could reach it.
+inline constexpr int kLibraryFd = 13;
 
 /// What the child writes to error_fd before it ends, when a step fails. On success the pipe closes empty.
 struct ChildError {

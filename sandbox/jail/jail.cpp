@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "sandbox/jail/helper.hpp"
 #include "sandbox/jail/packet.hpp"
 
 namespace assay::sandbox {
@@ -38,7 +39,7 @@ UniqueFd high(int fd) {
 /// The descriptors of one jail, kept until the child has its own.
 struct Fds {
   UniqueFd null, protocol, host, error, go;
-  UniqueFd network, mounts;
+  UniqueFd network, mounts, library;
   std::vector<UniqueFd> of_group;     ///< open until the child has cloned
   std::vector<int> entrances, group;  ///< their numbers
   explicit operator bool() const {
@@ -161,6 +162,12 @@ ChildError await_child(int error_pipe) {
   return failure;
 }
 
+/// None when it is not there: interpreters then cannot be started, and say so.
+UniqueFd open_library() {
+  const auto path = helper_path("libassay-lock.so");
+  return path ? high(UniqueFd(open(path->c_str(), O_RDONLY | O_CLOEXEC)).get()) : UniqueFd();
+}
+
 void plan_root(ChildPlan& plan, Profile profile) {
   if (profile != Profile::system) return;
   const auto& tree = system_root();
@@ -186,6 +193,7 @@ ChildPlan plan_for(const JailSpec& spec, const Fds& fds) {
   if (spec.mode == Mode::userns) plan.go_fd = fds.go.get();
   plan.network_fd = fds.network.get();
   plan.mounts_fd = fds.mounts.get();
+  plan.library_fd = fds.library.get();
   plan_root(plan, spec.profile);
   plan.access = &spec.access;
   if (spec.profile == Profile::system) {
@@ -223,6 +231,7 @@ JailResult make_jail(const JailSpec& spec) {
   if (spec.group != nullptr) fds.take(*spec.group);
   if (spec.network_fd >= 0) fds.network = high(spec.network_fd);
   if (spec.mounts_fd >= 0) fds.mounts = high(spec.mounts_fd);
+  if (spec.mode == Mode::nons && spec.profile == Profile::system) fds.library = open_library();
   if (!fds || !fds.network != (spec.network_fd < 0) || !fds.mounts != (spec.mounts_fd < 0))
     return failed(Step::descriptors, errno);
 

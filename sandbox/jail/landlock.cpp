@@ -98,6 +98,9 @@ int make_landlock_ruleset(const LandlockRules& rules) noexcept {
   int error = allow(fd, ruleset.handled_access_fs, rules.readable, kRead);
   if (error == 0) error = allow(fd, ruleset.handled_access_fs, rules.devices, kDevice);
   if (error == 0) error = allow(fd, ruleset.handled_access_fs, rules.writable, kWrite);
+  const PathRule file{kExecute | kReadFile, rules.file};
+  if (error == 0 && rules.file >= 0 && syscall(SYS_landlock_add_rule, fd, kPathBeneath, &file, 0) != 0)
+    error = errno;
   const PortRule port{kConnect, rules.port};
   if (error == 0 && rules.port != 0 && (ruleset.handled_access_net & kConnect) != 0 &&
       syscall(SYS_landlock_add_rule, fd, kNetPort, &port, 0) != 0)

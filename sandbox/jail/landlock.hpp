@@ -11,6 +11,7 @@ struct LandlockRules {
                                           ///< exist are left out
   std::span<const char* const> devices;   ///< read and write
   std::span<const char* const> writable;  ///< directories: everything but executing and special files
+  int file = -1;                          ///< an open file, to be read
   uint16_t port = 0;                      ///< of TCP, to connect to; 0: none
 };
 

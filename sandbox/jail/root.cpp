@@ -81,7 +81,7 @@ std::vector<RootEntry> build() {
   // What interpreters of ours load (sandbox/runtime/process/lock.cpp).
   if (const auto library = helper_path("libassay-lock.so")) {
     tree.push_back({.kind = Kind::file, .path = "assay/libassay-lock.so", .source = ""});
-    tree.push_back({.kind = Kind::mirror, .path = "assay/libassay-lock.so", .source = keep(*library)});
+    tree.push_back({.kind = Kind::own, .path = "assay/libassay-lock.so", .source = keep(*library)});
   }
   tree.push_back({.path = "proc"});
   tree.push_back({.path = "tmp"});

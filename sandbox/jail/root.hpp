@@ -61,6 +61,7 @@ struct RootEntry {
     link,    ///< to `source`
     file,    ///< that contains `source`
     mirror,  ///< the directory or file `source` of the host, read-only
+    own,     ///< likewise a file of ours, which other users perhaps cannot reach; one at most
     device,  ///< the host's device `source`, with number `device`
   };
   Kind kind = Kind::directory;

@@ -16,11 +16,12 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "sandbox/jail/child.hpp"
 #include "sandbox/jail/landlock.hpp"
 #include "sandbox/jail/mode.hpp"
 #include "sandbox/jail/root.hpp"
+#include "sandbox/runtime/process/interpreter.hpp"
 #include "sandbox/runtime/process/runtime.hpp"
 #include "sandbox/runtime/wire/exit_code.hpp"
 #include "sandbox/runtime/wire/frames.hpp"
@@ -165,13 +166,6 @@ class Host : public Caller {
   int exit_code_ = 0;
 };
 
-std::string own_folder() {
-  char path[4096];
-  const ssize_t size = readlink("/proc/self/exe", path, sizeof path);
-  const std::string_view self(path, size > 0 ? static_cast<size_t>(size) : 0);
-  return std::string(self.substr(0, self.rfind('/')));
-}
-
 /// 0 or an errno.
 int prepare(std::string_view mode, Surroundings& surroundings) {
   signal(SIGPIPE, SIG_IGN);
@@ -179,10 +173,11 @@ int prepare(std::string_view mode, Surroundings& surroundings) {
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NAME, "assay-host") != 0) return errno;
   surroundings.has_namespaces = mode != to_string(Mode::nons);
   surroundings.lock_library = kLockLibrary;
-  if (!surroundings.has_namespaces) surroundings.lock_library = own_folder() + "/libassay-lock.so";
-  std::vector<const char*> readable(kReadable.begin(), kReadable.end());
-  readable.push_back(surroundings.lock_library.c_str());
-  LandlockRules rules{.readable = readable, .devices = kDevices, .writable = {}};
+  if (!surroundings.has_namespaces) {
+    surroundings.library_fd = kLibraryFd;
+    surroundings.lock_library = kLockLibraryByDescriptor;
+  }
+  LandlockRules rules{.readable = kReadable, .devices = kDevices, .writable = {}, .file = kLibraryFd};
   if (surroundings.has_namespaces)
     rules = {.readable = kEverything, .devices = kDevices, .writable = kScratch};
   surroundings.ruleset = make_landlock_ruleset(rules);

@@ -79,8 +79,9 @@ Result<std::unique_ptr<Interpreter>> Interpreter::start(const InterpreterPlan& p
                                                         const wire::EvaluatorLimits& limits,
                                                         const Surroundings& surroundings) {
   // The loader would pass over a library that is not there.
-  if (access(surroundings.lock_library.c_str(), R_OK) != 0)
-    return fail(ErrorKind::internal, surroundings.lock_library + " is not there");
+  const bool is_there = surroundings.library_fd < 0 ? access(surroundings.lock_library.c_str(), R_OK) == 0
+                                                    : fcntl(surroundings.library_fd, F_GETFD) >= 0;
+  if (!is_there) return fail(ErrorKind::internal, "libassay-lock.so is not there; reinstall assay");
   auto control = make_channel(), results = make_channel(), log = make_log();
   const UniqueFd null(open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!control || !results || !log || !null) return fail(ErrorKind::internal, "cannot make channels");
@@ -91,6 +92,7 @@ Result<std::unique_ptr<Interpreter>> Interpreter::start(const InterpreterPlan& p
   child.environment.push_back("LD_PRELOAD=" + surroundings.lock_library);
   child.fds = {null.get(), log->theirs.get(), log->theirs.get(), control->theirs.get(),
                results->theirs.get()};
+  if (surroundings.library_fd >= 0) child.fds.push_back(surroundings.library_fd);
   child.folder = plan.folder;
   child.policy = Policy::interpreter;
   child.signals = surroundings.signals;

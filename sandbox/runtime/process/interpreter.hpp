@@ -23,6 +23,10 @@
 
 namespace assay::sandbox::process {
 
+/// Where there is no root of our own, other users may not be able to reach our files: 5 is then
+/// libassay-lock.so, which closes it when it is loaded (lock.cpp).
+inline constexpr const char* kLockLibraryByDescriptor = "/proc/self/fd/5";
+
 /// As the runners pack it.
 struct Record {
   enum Kind : int32_t { started = 1, ended = 2, loaded = 3, refused = 4, not_started = 5 };

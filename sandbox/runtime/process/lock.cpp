@@ -20,6 +20,8 @@ using namespace assay::sandbox::process;
 
 constexpr const char* kName = "ASSAY_LOCK";
 constexpr int kExitNoFilter = 125;
+constexpr const char* kByDescriptor = "/proc/self/fd/5";  // kLockLibraryByDescriptor (interpreter.hpp)
+constexpr int kDescriptor = 5;
 
 bool lock() {
   return install_filter(Policy::item, Signals::contained, Files::own) == 0;
@@ -31,6 +33,8 @@ void lock_child() {
 
 [[gnu::constructor]] void prepare() {
   const char* const whom = getenv(kName);
+  const char* const self = getenv("LD_PRELOAD");
+  if (whom != nullptr && self != nullptr && strcmp(self, kByDescriptor) == 0) close(kDescriptor);
   // A child may not look into the memory of its parent, which has the same user.
   if (whom == nullptr || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return;
   const bool locked = strcmp(whom, "self") == 0 ? lock() : pthread_atfork(nullptr, nullptr, lock_child) == 0;

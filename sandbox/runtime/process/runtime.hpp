@@ -47,6 +47,7 @@ struct Surroundings {
   int ruleset = -1;                 ///< Landlock's; -1 where the kernel has none
   Policy policy = Policy::command;  ///< of programs
   std::string lock_library;         ///< the path of lock.cpp, for LD_PRELOAD
+  int library_fd = -1;              ///< or -1: it, where the path names a descriptor (interpreter.hpp)
 };
 
 /// `config` when the source cannot be used.
