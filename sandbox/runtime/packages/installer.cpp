@@ -21,6 +21,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kPatience = 15min;
 constexpr auto kLook = 1s;
+constexpr uint64_t kOthers = 32U << 20;  // what others may write to the disk meanwhile
 constexpr size_t kLogBytes = 8U << 10;
 constexpr uint16_t kHttps = 443;
 constexpr std::array kCertificates = {"/etc/ssl/certs/ca-certificates.crt",
@@ -169,7 +170,7 @@ Task<> Installer::watch_size(std::string folder, size_t limit_bytes) {
     const auto bytes =
         co_await on_disk(disk_, [folder, limit_bytes] { return tree_bytes(folder, limit_bytes); });
     const bool is_large = bytes && *bytes > limit_bytes;
-    if (bytes && !is_large && free_bytes(folder) + limit_bytes >= free_before) continue;
+    if (bytes && !is_large && free_bytes(folder) + limit_bytes + kOthers >= free_before) continue;
     fault_ = bytes ? too_large(limit_bytes) : bytes.error();
     if (host_) host_->kill(Host::Kill::unwanted);
     co_return;
