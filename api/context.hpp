@@ -16,10 +16,18 @@ struct Context {
 
   const Server::Options& options;
   Store& store;
-  Bell work;      ///< a shard may be claimed that could not be before; or the server stops
-  Bell complete;  ///< a run has all its outcomes; or the server stops
+  Bell work;   ///< a shard may be claimed that could not be before; or the server stops
+  Bell ended;  ///< a run is to be finalized; or the server stops
   MetricsCache metrics;
   std::atomic<bool> stopping = false;
+
+  /// Wakes who waits for it, on this server and the others.
+  void tell(Change change) {
+    ring(change);
+    store.announce(change);
+  }
+  /// On this server alone.
+  void ring(Change change) { (change == Change::work ? work : ended).ring(); }
 };
 
 }  // namespace assay::api

@@ -182,15 +182,15 @@ std::vector<int64_t> choose_rows(int64_t from, int64_t to, int64_t count, uint64
   return rows;
 }
 
-Task<Answer<NewRun>> plan_run(Store& store, int64_t project, RunRequest request) {
+Task<Answer<NewRun>> plan_run(Store& store, Access access, RunRequest request) {
   ASSAY_CO_OK(check_kinds(request));
-  const auto container = co_await store.container(project, request.container);
+  const auto container = co_await store.container(access, request.container);
   if (!container) co_return std::unexpected(container.error());
-  const auto pinned = co_await pin_evaluators(store, project, request.evaluators);
+  const auto pinned = co_await pin_evaluators(store, access.project, request.evaluators);
   if (!pinned) co_return std::unexpected(pinned.error());
-  auto sample = co_await resolve_side(store, project, *container, request.sample, "sample");
+  auto sample = co_await resolve_side(store, access, *container, request.sample, "sample");
   if (!sample) co_return std::unexpected(sample.error());
-  auto truth = co_await resolve_side(store, project, *container, request.ground_truth, "ground_truth");
+  auto truth = co_await resolve_side(store, access, *container, request.ground_truth, "ground_truth");
   if (!truth) co_return std::unexpected(truth.error());
   ASSAY_CO_OK(check_sizes(request, *sample, *truth, pinned->evaluators.size()));
 

@@ -40,7 +40,7 @@ struct RunRequest {
 Answer<RunRequest> run_request_from(const Json& json);
 /// 404 for what does not exist, 422 for what does not fit, 501 for what this build cannot do; each with its
 /// `param`.
-Task<Answer<NewRun>> plan_run(Store& store, int64_t project, RunRequest request);
+Task<Answer<NewRun>> plan_run(Store& store, Access access, RunRequest request);
 
 /// Items per shard when nobody says: enough shards that many workers share a run, none so small that leasing
 /// it costs more than evaluating it, none so large that losing a worker costs much.

@@ -1,5 +1,7 @@
 #include "api/server.hpp"
 
+#include <algorithm>
+#include <array>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>
@@ -9,6 +11,7 @@
 #include "api/context.hpp"
 #include "api/http/listener.hpp"
 #include "api/routes.hpp"
+#include "api/store/postgres_store.hpp"
 #include "api/store/sqlite_store.hpp"
 #include "api/upkeep.hpp"
 #include "core/async/scope.hpp"
@@ -44,44 +47,59 @@ Task<> drain(Loop& loop, Deadline deadline) {
   timer.cancel();
 }
 
+constexpr std::array<std::pair<KeyScope, const char*>, 4> kScopeNames = {
+    {{kAdmin, "admin"}, {kSubmit, "submit"}, {kRead, "read"}, {kWorker, "worker"}}};
+
 Result<unsigned> parse_scopes(const std::vector<std::string>& names) {
   unsigned scopes = 0;
   for (const auto& name : names) {
-    if (name == "admin")
-      scopes |= kAdmin;
-    else if (name == "submit")
-      scopes |= kSubmit;
-    else if (name == "read")
-      scopes |= kRead;
-    else if (name == "worker")
-      scopes |= kWorker;
-    else
+    const auto known = std::ranges::find(kScopeNames, name, [](const auto& entry) { return entry.second; });
+    if (known == kScopeNames.end())
       return fail(ErrorKind::config, "the scope " + name + " is not one of admin, submit, read, worker");
+    scopes |= known->first;
   }
   if (scopes == 0)
     return fail(ErrorKind::config, "a key needs at least one scope: admin, submit, read, worker");
   return scopes;
 }
 
-/// Runs on any loop; the caller is another thread and waits.
-Result<std::string> make_key(asio::io_context& io, Store& store, const std::string& project,
-                             const std::string& name, const std::vector<std::string>& scopes) {
-  ASSAY_TRY(const unsigned mask, parse_scopes(scopes));
-  std::string key = make_id("ak_");
-  auto made = asio::co_spawn(io, store.create_key(project, name, mask, sha256_hex(key)), asio::use_future);
-  if (made.wait_for(std::chrono::seconds(30)) != std::future_status::ready)
+/// Runs `task` on a loop; the caller is another thread and waits.
+template <class T>
+Result<T> wait_for(asio::io_context& io, Task<Answer<T>> task) {
+  auto done = asio::co_spawn(io, std::move(task), asio::use_future);
+  if (done.wait_for(std::chrono::seconds(30)) != std::future_status::ready)
     return fail(ErrorKind::internal, "the store did not answer within 30 s");
-  if (const auto answer = made.get(); !answer) return fail(ErrorKind::internal, answer.error().message);
-  return key;
+  auto answer = done.get();
+  if (!answer)
+    return fail(answer.error().status < 500 ? ErrorKind::config : ErrorKind::internal,
+                answer.error().message);
+  if constexpr (std::is_void_v<T>)
+    return {};
+  else
+    return std::move(*answer);
 }
 
-SqliteOptions store_options(const Server::Options& options) {
-  SqliteOptions store;
-  store.path = options.store_path;
-  store.leases.ttl = options.lease_ttl;
-  store.leases.accept_within = options.accept_within;
-  store.leases.retry_base = options.retry_base;
-  return store;
+Result<std::string> make_key(asio::io_context& io, Store& store, const KeyRequest& request) {
+  NewKey key;
+  ASSAY_TRY(key.scopes, parse_scopes(request.scopes));
+  key.project = request.project;
+  key.name = request.name;
+  key.containers = request.containers;
+  std::string secret = make_id("ak_");
+  key.sha256 = sha256_hex(secret);
+  ASSAY_OK(wait_for(io, store.create_key(std::move(key))));
+  return secret;
+}
+
+Result<std::unique_ptr<Store>> open_store(const Server::Options& options) {
+  LeasePolicy leases;
+  leases.ttl = options.lease_ttl;
+  leases.accept_within = options.accept_within;
+  leases.retry_base = options.retry_base;
+  leases.retention = options.retention;
+  if (is_postgres_address(options.store))
+    return open_postgres_store({.address = options.store, .leases = leases});
+  return open_sqlite_store({.path = options.store, .leases = leases});
 }
 
 }  // namespace
@@ -105,8 +123,9 @@ struct Server::Impl {
 };
 
 Result<void> Server::Impl::start() {
-  ASSAY_TRY(store, open_sqlite_store(store_options(options)));
+  ASSAY_TRY(store, open_store(options));
   context = std::make_unique<Context>(options, *store);
+  store->listen([this](Change change) { context->ring(change); });
   for (size_t i = 0; i < std::max<size_t>(1, options.threads); ++i) loops.push_back(std::make_unique<Loop>());
   ASSAY_TRY(listener, listen_on(loops.front()->io.get_executor(), options.listen));
   address = listener->address();
@@ -158,9 +177,12 @@ const std::string& Server::address() const {
   return impl_->address;
 }
 
-Result<std::string> Server::create_key(const std::string& project, const std::string& name,
-                                       const std::vector<std::string>& scopes) {
-  return make_key(impl_->loops.front()->io, *impl_->store, project, name, scopes);
+Result<std::string> Server::create_key(const KeyRequest& request) {
+  return make_key(impl_->loops.front()->io, *impl_->store, request);
+}
+
+Result<void> Server::revoke_key(const std::string& key) {
+  return wait_for(impl_->loops.front()->io, impl_->store->revoke_key(key_id_of(sha256_hex(key))));
 }
 
 void Server::stop() {
@@ -174,8 +196,8 @@ void Server::stop() {
     closed.set_value();
   });
   closed.get_future().wait();
-  impl_->context->work.ring();
-  impl_->context->complete.ring();
+  impl_->context->ring(Change::work);
+  impl_->context->ring(Change::ended);
   std::vector<std::future<void>> drained;
   for (auto& loop : impl_->loops)
     drained.push_back(asio::co_spawn(loop->io, drain(*loop, deadline), asio::use_future));
@@ -188,18 +210,50 @@ void Server::stop() {
   impl_->store.reset();
 }
 
-Result<std::string> create_key(const std::string& store_path, const std::string& project,
-                               const std::string& name, const std::vector<std::string>& scopes) {
-  SqliteOptions options;
-  options.path = store_path;
-  options.beside_server = true;
-  ASSAY_TRY(const auto store, open_sqlite_store(std::move(options)));
-  asio::io_context io(1);
-  auto work = asio::make_work_guard(io);
-  const std::jthread thread([&io] { io.run(); });
-  auto key = make_key(io, *store, project, name, scopes);
-  work.reset();
-  return key;
+struct KeyStore::Impl {
+  asio::io_context io{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work = asio::make_work_guard(io);
+  std::unique_ptr<Store> store;
+  std::jthread thread;
+
+  ~Impl() {
+    store.reset();
+    work.reset();
+  }
+};
+
+KeyStore::KeyStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+KeyStore::KeyStore(KeyStore&&) noexcept = default;
+KeyStore::~KeyStore() = default;
+
+Result<KeyStore> KeyStore::open(const std::string& store) {
+  auto impl = std::make_unique<Impl>();
+  if (is_postgres_address(store)) {
+    ASSAY_TRY(impl->store, open_postgres_store({.address = store, .writers = 1, .readers = 1}));
+  } else {
+    ASSAY_TRY(impl->store, open_sqlite_store({.path = store, .beside_server = true}));
+  }
+  impl->thread = std::jthread([&io = impl->io] { io.run(); });
+  return KeyStore(std::move(impl));
+}
+
+Result<std::string> KeyStore::create(const KeyRequest& request) {
+  return make_key(impl_->io, *impl_->store, request);
+}
+
+Result<std::vector<KeyInfo>> KeyStore::list() {
+  return wait_for(impl_->io, impl_->store->keys());
+}
+
+Result<void> KeyStore::revoke(const std::string& id) {
+  return wait_for(impl_->io, impl_->store->revoke_key(id));
+}
+
+std::vector<std::string> scope_names(unsigned scopes) {
+  std::vector<std::string> names;
+  for (const auto& [scope, name] : kScopeNames)
+    if ((scopes & scope) != 0) names.emplace_back(name);
+  return names;
 }
 
 }  // namespace assay::api

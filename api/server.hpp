@@ -6,9 +6,20 @@
 #include <string>
 #include <vector>
 
+#include "api/store/types.hpp"
 #include "core/error.hpp"
 
 namespace assay::api {
+
+struct KeyRequest {
+  std::string project;  ///< made when absent; "*": every project, for workers alone
+  std::string name;
+  std::vector<std::string> scopes;      ///< admin, submit, read, worker
+  std::vector<std::string> containers;  ///< ids or labels of those that it may see; empty: all
+};
+
+/// As KeyRequest has them.
+std::vector<std::string> scope_names(unsigned scopes);
 
 class Server {
  public:
@@ -27,9 +38,10 @@ class Server {
     std::chrono::milliseconds stop{10'000};        ///< for requests in flight when the server stops
   };
   struct Options {
-    std::string store_path = ":memory:";  ///< a file; ":memory:" is a temporary one, removed at the end
-    std::string listen = "127.0.0.1:0";   ///< HOST:PORT (port 0 chooses one) or unix:/PATH
-    size_t threads = 2;                   ///< that serve requests; the store has its own
+    /// A SQLite file; ":memory:" is a temporary one, removed at the end. Or postgresql://…
+    std::string store = ":memory:";
+    std::string listen = "127.0.0.1:0";  ///< HOST:PORT (port 0 chooses one) or unix:/PATH
+    size_t threads = 2;                  ///< that serve requests; the store has its own
     Limits limits;
     Timeouts timeouts;
     std::chrono::milliseconds lease_ttl{30'000};
@@ -38,6 +50,7 @@ class Server {
     std::chrono::milliseconds claim_wait{20'000};  ///< told to workers; they may ask for at most 25 s
     std::chrono::milliseconds retry_base{1'000};   ///< a failed shard waits 2^attempt of these
     std::chrono::milliseconds tick{1'000};         ///< how often expired leases are looked for
+    std::chrono::milliseconds retention{0};        ///< ended runs are deleted after so long; 0: never
   };
 
   /// Binds, opens the store and starts the threads. The error is one sentence: what is wrong and what to do.
@@ -49,9 +62,10 @@ class Server {
 
   /// Where it listens, with the real port: "127.0.0.1:41235" or "unix:/run/assay.sock".
   const std::string& address() const;
-  /// A new key for `project` (made when absent), shown this once. Scopes: admin, submit, read, worker.
-  Result<std::string> create_key(const std::string& project, const std::string& name,
-                                 const std::vector<std::string>& scopes);
+  /// A new key, shown this once.
+  Result<std::string> create_key(const KeyRequest& request);
+  /// What `create_key` gave is worth nothing any more.
+  Result<void> revoke_key(const std::string& key);
   /// Takes no new requests, lets those in flight end (Timeouts::stop), and returns when all threads have
   /// ended.
   void stop();
@@ -62,8 +76,23 @@ class Server {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Makes a key in a store, also while a server is serving it.
-Result<std::string> create_key(const std::string& store_path, const std::string& project,
-                               const std::string& name, const std::vector<std::string>& scopes);
+/// The keys in a store, also while servers are serving it.
+class KeyStore {
+ public:
+  static Result<KeyStore> open(const std::string& store);
+  KeyStore(KeyStore&&) noexcept;
+  ~KeyStore();
+
+  /// The key, which is shown this once.
+  Result<std::string> create(const KeyRequest& request);
+  Result<std::vector<KeyInfo>> list();
+  /// By its id. Servers notice within a second.
+  Result<void> revoke(const std::string& id);
+
+ private:
+  struct Impl;
+  explicit KeyStore(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace assay::api

@@ -62,10 +62,10 @@ Task<Answer<Side>> resolve_dataset(Store& store, int64_t project, SourceRequest 
   co_return side;
 }
 
-Task<Answer<Side>> resolve_container(Store& store, int64_t project, Container container,
-                                     SourceRequest request, Side side) {
+Task<Answer<Side>> resolve_container(Store& store, Access access, Container container, SourceRequest request,
+                                     Side side) {
   if (request.name) {
-    auto named = co_await store.container(project, *request.name);
+    auto named = co_await store.container(access, *request.name);
     if (!named) {
       named.error().param = side.param + ".container";
       co_return std::unexpected(named.error());
@@ -91,15 +91,15 @@ Task<Answer<Side>> resolve_container(Store& store, int64_t project, Container co
 
 }  // namespace
 
-Task<Answer<Side>> resolve_side(Store& store, int64_t project, Container container,
+Task<Answer<Side>> resolve_side(Store& store, Access access, Container container,
                                 std::optional<SourceRequest> request, std::string param) {
   Side side;
   side.param = std::move(param);
   SourceRequest source;
   if (request) source = std::move(*request);
   if (source.type == SourceRequest::Type::dataset)
-    co_return co_await resolve_dataset(store, project, std::move(source), std::move(side));
-  co_return co_await resolve_container(store, project, std::move(container), std::move(source),
+    co_return co_await resolve_dataset(store, access.project, std::move(source), std::move(side));
+  co_return co_await resolve_container(store, std::move(access), std::move(container), std::move(source),
                                        std::move(side));
 }
 

@@ -22,7 +22,7 @@ struct Side {
 };
 
 /// An absent request stands for the container's task logs.
-Task<Answer<Side>> resolve_side(Store& store, int64_t project, Container container,
+Task<Answer<Side>> resolve_side(Store& store, Access access, Container container,
                                 std::optional<SourceRequest> request, std::string param);
 
 /// As the run object shows it, and as the run specification gives it to workers.

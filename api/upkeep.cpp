@@ -15,7 +15,10 @@ Task<bool> finish_run(Context& context, Run run) {
   const auto finished = co_await context.store.finish_run(run.row, std::move(*metrics));
   context.metrics.forget(run.row);
   if (finished && *finished)
-    log::info("run completed", {{"run", run.id}, {"outcomes", std::to_string(run.outcomes)}});
+    log::info(run.error.empty() ? "run completed" : "run ended in error",
+              {{"run", run.id},
+               {"outcomes", std::to_string(run.outcomes)},
+               {"errors", std::to_string(run.errors)}});
   co_return finished.has_value();
 }
 
@@ -26,7 +29,7 @@ Task<> finish_runs(Context& context) {
   constexpr auto kLook =
       std::chrono::minutes(1);  // the bell tells; this only bounds the harm if it ever did not
   while (!context.stopping) {
-    const auto seen = context.complete.count();
+    const auto seen = context.ended.count();
     const auto runs = co_await context.store.finalizing_runs();
     bool all = runs.has_value();
     if (runs)
@@ -36,7 +39,7 @@ Task<> finish_runs(Context& context) {
       }
     if (all && !runs->empty()) continue;  // there may be more
     const Deadline again = all ? Clock::now() + kLook : Clock::now() + kRetry;
-    co_await context.complete.wait(seen, again);
+    co_await context.ended.wait(seen, again);
   }
 }
 
@@ -44,8 +47,9 @@ Task<> keep_tidy(Context& context) {
   for (;;) {
     const bool slept = co_await sleep_until(Clock::now() + context.options.tick);
     if (!slept || context.stopping) co_return;
-    const auto freed = co_await context.store.tick();
-    if (freed && *freed > 0) context.work.ring();
+    const auto ticked = co_await context.store.tick();
+    if (ticked && ticked->freed > 0) context.tell(Change::work);
+    if (ticked && ticked->ended) context.tell(Change::ended);
   }
 }
 

@@ -43,7 +43,7 @@ OutcomeBatch make_batch(int64_t from, int64_t to) {
 }
 
 Task<> work(Store& store, int64_t project, std::string name, Load load) {
-  const auto id = co_await store.register_worker(project, {name, "b", "v", "full", {"main"}, 1});
+  const auto id = co_await store.register_worker(project, {name, "b", "v", "full", {"main"}, 1, {}});
   if (!id) stop(id.error());
   const WorkerRef who{project, *id, "b"};
   for (;;) {
@@ -55,13 +55,13 @@ Task<> work(Store& store, int64_t project, std::string name, Load load) {
       const auto stored = co_await store.append(who, leases->front().ref, std::move(batch));
       if (!stored) stop(stored.error());
     }
-    const auto done = co_await store.complete(who, leases->front().ref);
+    const auto done = co_await store.complete(who, {leases->front().ref});
     if (!done) stop(done.error());
   }
 }
 
 Task<> prepare(Store& store, Load load) {
-  const auto made = co_await store.create_key("bench", "k", kSubmit, make_id("hash"));
+  const auto made = co_await store.create_key({"bench", "k", kSubmit, make_id("hash"), {}});
   if (!made) stop(made.error());
   NewRun plan;
   plan.run.id = make_id("run_");

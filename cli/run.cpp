@@ -295,11 +295,11 @@ Result<LocalStack> start_stack(const RunOptions& options, const EvaluationFile& 
     return fail(ErrorKind::config, "cannot make the state folder " + state + ": " + failed.message());
   LocalStack stack{state + "/assay.db", std::move(folder), nullptr, {}};
   api::Server::Options server;
-  server.store_path = options.ephemeral ? ":memory:" : stack.store;
+  server.store = options.ephemeral ? ":memory:" : stack.store;
   server.listen = "unix:" + stack.folder.path() + "/api.sock";
   ASSAY_TRY(stack.server, api::Server::start(server));
   ASSAY_TRY(auto key,
-            stack.server->create_key("default", "assay run", {"admin", "submit", "read", "worker"}));
+            stack.server->create_key({"default", "assay run", {"admin", "submit", "read", "worker"}, {}}));
   ASSAY_TRY(stack.endpoint, ApiEndpoint::parse(server.listen, std::move(key)));
   return stack;
 }
@@ -347,6 +347,9 @@ Task<> run_local(const RunOptions& options, const EvaluationFile& file, int& exi
   beside.cancel();
   co_await beside.join();
   worker.reset();
+  // Made for this run alone. That it could not be revoked is no reason to fail: nobody else has seen it.
+  if (const auto revoked = stack->server->revoke_key(stack->endpoint.key); !revoked)
+    log::debug("the key of this run stays", {{"error", revoked.error().message}});
   stack->server->stop();
   exit = result ? *result : report(result.error());
 }

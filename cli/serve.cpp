@@ -6,10 +6,13 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "api/server.hpp"
 #include "cli/command.hpp"
 #include "core/async/scope.hpp"
+#include "core/id.hpp"
+#include "core/json.hpp"
 #include "core/log.hpp"
 #include "core/settings.hpp"
 
@@ -27,10 +30,11 @@ struct ServeConfig {
 void declare_settings(Settings& settings, ServeConfig& config) {
   settings.add("api.listen", "address to listen on: HOST:PORT (port 0 chooses one) or unix:/PATH",
                &config.server.listen);
-  settings.add("api.store", "the SQLite file", &config.server.store_path);
+  settings.add("api.store", "a SQLite file, or postgresql://USER@HOST/DATABASE", &config.server.store);
   settings.add("api.threads", "threads that serve requests", &config.server.threads, 1, 256);
   settings.add("api.body_limit", "largest JSON body in bytes", &config.server.limits.json_body_bytes, 1024,
                1 << 30);
+  settings.add("api.retention", "ended runs are deleted after so long; 0s: never", &config.server.retention);
   settings.add("api.lease_ttl", "how long a worker's lease lasts without a word", &config.server.lease_ttl);
   settings.add("log.level", "debug, info, warn or error", &config.log_level);
 }
@@ -66,11 +70,11 @@ int serve(const std::shared_ptr<ServeConfig>& config, Settings& settings, const 
           const std::string& store) {
   if (auto loaded = load(*config, settings); !loaded) return report(loaded.error());
   if (!listen.empty()) config->server.listen = listen;
-  if (!store.empty()) config->server.store_path = store;
+  if (!store.empty()) config->server.store = store;
   asio::io_context io(1);
   auto server = api::Server::start(config->server);
   if (!server) return report(server.error());
-  log::info("serving", {{"address", (*server)->address()}, {"store", config->server.store_path}});
+  log::info("serving", {{"address", (*server)->address()}, {"store", config->server.store}});
   sd_notify(0, "READY=1");
   Scope ticking(io.get_executor());
   Scope waiting(io.get_executor());
@@ -82,17 +86,60 @@ int serve(const std::shared_ptr<ServeConfig>& config, Settings& settings, const 
 }
 
 struct KeyOptions {
-  std::string store;
-  std::string project = "default";
-  std::string name = "key";
-  std::vector<std::string> scopes;
+  std::string store = "assay.db";
+  api::KeyRequest request{"default", "key", {}, {}};
+  std::string id;
+  bool json = false;
 };
 
 int create_key(const KeyOptions& options) {
-  const auto key = api::create_key(options.store, options.project, options.name, options.scopes);
+  auto keys = api::KeyStore::open(options.store);
+  if (!keys) return report(keys.error());
+  const auto key = keys->create(options.request);
   if (!key) return report(key.error());
   std::printf("%s\n", key->c_str());
   std::fprintf(stderr, "This is the only time the key is shown: the store keeps its hash.\n");
+  return kPassed;
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  std::string text;
+  for (const auto& word : words) text += (text.empty() ? "" : ",") + word;
+  return text;
+}
+
+int list_keys(const KeyOptions& options) {
+  auto keys = api::KeyStore::open(options.store);
+  if (!keys) return report(keys.error());
+  const auto list = keys->list();
+  if (!list) return report(list.error());
+  if (!options.json) std::printf("%-18s%-16s%-22s%-26s%s\n", "ID", "PROJECT", "SCOPES", "CREATED", "NAME");
+  for (const auto& key : *list) {
+    const auto scopes = joined(api::scope_names(key.scopes));
+    if (options.json) {
+      std::printf("%s\n", dump_json(Json{{"id", key.id},
+                                         {"project", key.project},
+                                         {"name", key.name},
+                                         {"scopes", api::scope_names(key.scopes)},
+                                         {"containers", key.containers},
+                                         {"created_at", iso8601(key.created_at)},
+                                         {"revoked", key.revoked_at > 0}})
+                              .c_str());
+      continue;
+    }
+    const std::string seen = key.containers.empty() ? "" : " (" + joined(key.containers) + ")";
+    std::printf("%-18s%-16s%-22s%-26s%s%s%s\n", key.id.c_str(), key.project.c_str(), scopes.c_str(),
+                iso8601(key.created_at).c_str(), key.name.c_str(), seen.c_str(),
+                key.revoked_at > 0 ? ", revoked" : "");
+  }
+  return kPassed;
+}
+
+int revoke_key(const KeyOptions& options) {
+  auto keys = api::KeyStore::open(options.store);
+  if (!keys) return report(keys.error());
+  const auto revoked = keys->revoke(options.id);
+  if (!revoked) return report(revoked.error());
   return kPassed;
 }
 
@@ -104,12 +151,12 @@ void declare_serve(CLI::App& app, Chosen& chosen) {
   auto listen = std::make_shared<std::string>();
   auto store = std::make_shared<std::string>();
   config->server.listen = "127.0.0.1:7777";
-  config->server.store_path = "assay.db";
+  config->server.store = "assay.db";
   declare_settings(*settings, *config);
   auto* command = app.add_subcommand("serve", "serve the API");
   command->add_option("--config", config->config_file, "settings file (TOML)");
   command->add_option("--listen", *listen, "HOST:PORT or unix:/PATH");
-  command->add_option("--store", *store, "the SQLite file");
+  command->add_option("--store", *store, "a SQLite file, or postgresql://USER@HOST/DATABASE");
   command->footer("Settings (file keys; in the environment ASSAY_API_LISTEN for api.listen and so on):\n" +
                   settings->help());
   command->callback([=, &chosen] { chosen = [=] { return serve(config, *settings, *listen, *store); }; });
@@ -118,16 +165,29 @@ void declare_serve(CLI::App& app, Chosen& chosen) {
 void declare_key(CLI::App& app, Chosen& chosen) {
   auto* key = app.add_subcommand("key", "API keys");
   key->require_subcommand(1);
-  auto* create = key->add_subcommand("create", "make a key and print it");
   auto options = std::make_shared<KeyOptions>();
-  options->store = "assay.db";
-  create->add_option("--store", options->store, "the SQLite file of the API")->capture_default_str();
-  create->add_option("--project", options->project, "the project that the key opens")->capture_default_str();
-  create->add_option("--name", options->name, "what the key is for")->capture_default_str();
-  create->add_option("--scope", options->scopes, "admin, submit, read or worker; may be given several times")
+  const auto add = [&](const char* name, const char* doc, int (*run)(const KeyOptions&)) {
+    auto* command = key->add_subcommand(name, doc);
+    command->add_option("--store", options->store, "the API's store: a SQLite file, or postgresql://…")
+        ->capture_default_str();
+    command->callback([options, run, &chosen] { chosen = [options, run] { return run(*options); }; });
+    return command;
+  };
+  auto* create = add("create", "make a key and print it", create_key);
+  api::KeyRequest& request = options->request;
+  create->add_option("--project", request.project, "the project that the key opens; '*': all, for workers")
+      ->capture_default_str();
+  create->add_option("--name", request.name, "what the key is for")->capture_default_str();
+  create->add_option("--scope", request.scopes, "admin, submit, read or worker; may be given several times")
       ->required()
       ->check(CLI::IsMember({"admin", "submit", "read", "worker"}));
-  create->callback([options, &chosen] { chosen = [options] { return create_key(*options); }; });
+  create->add_option(
+      "--container", request.containers,
+      "a container, by id or label, that the key may see; may be given several times; default all");
+  auto* list = add("list", "list the keys: what they open, never themselves", list_keys);
+  list->add_flag("--json", options->json, "as JSON lines");
+  auto* revoke = add("revoke", "make a key worth nothing, within a second", revoke_key);
+  revoke->add_option("ID", options->id, "as `assay key list` shows it")->required();
 }
 
 }  // namespace assay::cli

@@ -33,7 +33,7 @@ Task<Answer<Response>> create_container(Context& context, Request& request) {
   container.created_at = now_ms();
   Response response;
   append_container(response.body, container);
-  const auto made = co_await context.store.create_container(request.principal.project, container,
+  const auto made = co_await context.store.create_container(request.principal.project(), container,
                                                             request.receipt_for(response.body));
   if (!made) co_return std::unexpected(made.error());
   co_return response;
@@ -43,13 +43,13 @@ Task<Answer<Response>> list_containers(Context& context, Request& request) {
   Query query(request.query);
   const Page page = read_page(query);
   ASSAY_CO_OK(query.done());
-  const auto found = co_await context.store.containers(request.principal.project, page);
+  const auto found = co_await context.store.containers(request.principal.access, page);
   if (!found) co_return std::unexpected(found.error());
   co_return list_response(found->data, found->total, append_container);
 }
 
 Task<Answer<Response>> get_container(Context& context, Request& request) {
-  const auto found = co_await context.store.container(request.principal.project, request.parameters[0]);
+  const auto found = co_await context.store.container(request.principal.access, request.parameters[0]);
   if (!found) co_return std::unexpected(found.error());
   Response response;
   append_container(response.body, *found);
@@ -57,7 +57,7 @@ Task<Answer<Response>> get_container(Context& context, Request& request) {
 }
 
 Task<Answer<Response>> remove_container(Context& context, Request& request) {
-  const auto gone = co_await context.store.delete_container(request.principal.project, request.parameters[0]);
+  const auto gone = co_await context.store.delete_container(request.principal.access, request.parameters[0]);
   if (!gone) co_return std::unexpected(gone.error());
   co_return deleted_response("container", gone->id);
 }
@@ -93,7 +93,7 @@ Task<Answer<Response>> register_completions(Context& context, Request& request) 
   for (size_t i = 0; items != nullptr && i < items->size(); ++i)
     rows.push_back(log_body((*items)[i], body, i));
   ASSAY_CO_OK(body.done());
-  const auto container = co_await context.store.container(request.principal.project, label);
+  const auto container = co_await context.store.container(request.principal.access, label);
   if (!container) co_return std::unexpected(container.error());
   Response response;
   {
@@ -105,7 +105,7 @@ Task<Answer<Response>> register_completions(Context& context, Request& request) 
   }
   auto receipt = request.receipt_for(response.body);
   const auto stored = co_await context.store.append_logs(container->row, std::move(rows),
-                                                         request.principal.project, std::move(receipt));
+                                                         request.principal.project(), std::move(receipt));
   if (!stored) co_return std::unexpected(stored.error());
   co_return response;
 }
@@ -119,7 +119,7 @@ void append_log(std::string& out, const LogEntry& entry) {
 }
 
 Task<Answer<Response>> container_logs(Context& context, Request& request) {
-  const auto container = co_await context.store.container(request.principal.project, request.parameters[0]);
+  const auto container = co_await context.store.container(request.principal.access, request.parameters[0]);
   if (!container) co_return std::unexpected(container.error());
   Query query(request.query);
   if (wants_lines(request)) {

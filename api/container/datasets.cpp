@@ -42,8 +42,8 @@ Task<Answer<Response>> publish_upload(Context& context, Request& request, Upload
         sha256_hex(dataset.name + '\n' + dataset.metadata + '\n' + dataset.sha256);
   Response response;
   append_dataset(response.body, dataset);
-  const auto finished = co_await context.store.finish_upload(request.principal.project, upload.id(), dataset,
-                                                             request.receipt_for(response.body));
+  const auto finished = co_await context.store.finish_upload(request.principal.project(), upload.id(),
+                                                             dataset, request.receipt_for(response.body));
   if (!finished) co_return std::unexpected(finished.error());
   co_return response;
 }
@@ -93,7 +93,7 @@ Task<Answer<Response>> upload_lines(Context& context, Request& request) {
   ASSAY_CO_OK(query.done());
   if (!name || name->empty() || name->size() > kLabelLength)
     co_return invalid("name", "give the dataset's name as ?name=NAME, at most 256 bytes");
-  Upload upload(context, request.principal.project, *name);
+  Upload upload(context, request.principal.project(), *name);
   const auto begun = co_await upload.begin();
   if (!begun) co_return std::unexpected(begun.error());
   const auto added = co_await add_lines(*request.reader, upload, context.options.limits.line_bytes);
@@ -162,7 +162,7 @@ Task<Answer<Response>> upload_json(Context& context, Request& request) {
   const simdjson::padded_string padded(*text);
   auto rows = rows_of(padded);
   if (!rows) co_return std::unexpected(rows.error());
-  Upload upload(context, request.principal.project, std::move(name));
+  Upload upload(context, request.principal.project(), std::move(name));
   const auto begun = co_await upload.begin();
   if (!begun) co_return std::unexpected(begun.error());
   const auto added = co_await add_rows(std::move(*rows), upload);
@@ -184,13 +184,13 @@ Task<Answer<Response>> list_datasets(Context& context, Request& request) {
   Query query(request.query);
   const Page page = read_page(query);
   ASSAY_CO_OK(query.done());
-  const auto found = co_await context.store.datasets(request.principal.project, page);
+  const auto found = co_await context.store.datasets(request.principal.project(), page);
   if (!found) co_return std::unexpected(found.error());
   co_return list_response(found->data, found->total, append_dataset);
 }
 
 Task<Answer<Response>> get_dataset(Context& context, Request& request) {
-  const auto found = co_await context.store.dataset(request.principal.project, request.parameters[0]);
+  const auto found = co_await context.store.dataset(request.principal.project(), request.parameters[0]);
   if (!found) co_return std::unexpected(found.error());
   Response response;
   append_dataset(response.body, *found);
@@ -198,7 +198,7 @@ Task<Answer<Response>> get_dataset(Context& context, Request& request) {
 }
 
 Task<Answer<Response>> dataset_rows(Context& context, Request& request) {
-  const auto dataset = co_await context.store.dataset(request.principal.project, request.parameters[0]);
+  const auto dataset = co_await context.store.dataset(request.principal.project(), request.parameters[0]);
   if (!dataset) co_return std::unexpected(dataset.error());
   Query query(request.query);
   auto ranges = rows_asked_for(query, dataset->rows);
@@ -210,7 +210,7 @@ Task<Answer<Response>> dataset_rows(Context& context, Request& request) {
 }
 
 Task<Answer<Response>> remove_dataset(Context& context, Request& request) {
-  const auto gone = co_await context.store.delete_dataset(request.principal.project, request.parameters[0]);
+  const auto gone = co_await context.store.delete_dataset(request.principal.project(), request.parameters[0]);
   if (!gone) co_return std::unexpected(gone.error());
   co_return deleted_response("dataset", gone->id);
 }

@@ -28,14 +28,14 @@ Response evaluator_response(const Evaluator& evaluator) {
 }
 
 /// The stored form: the checked fields, and the container's id and label when one was named.
-Task<Answer<Evaluator>> checked(Context& context, int64_t project, const Json& json) {
+Task<Answer<Evaluator>> checked(Context& context, Access access, const Json& json) {
   auto spec = evaluator_spec_from(json);
   if (!spec) co_return std::unexpected(spec.error());
   Evaluator evaluator;
   evaluator.name = spec->name;
   evaluator.spec = spec->text;
   if (spec->container.empty()) co_return evaluator;
-  const auto container = co_await context.store.container(project, spec->container);
+  const auto container = co_await context.store.container(std::move(access), spec->container);
   if (!container) co_return std::unexpected(container.error());
   std::string whole;
   {
@@ -51,12 +51,12 @@ Task<Answer<Evaluator>> checked(Context& context, int64_t project, const Json& j
 Task<Answer<Response>> create_evaluator(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
-  auto evaluator = co_await checked(context, request.principal.project, *json);
+  auto evaluator = co_await checked(context, request.principal.access, *json);
   if (!evaluator) co_return std::unexpected(evaluator.error());
   evaluator->id = make_id("eval_");
   evaluator->created_at = evaluator->updated_at = now_ms();
   Response response = evaluator_response(*evaluator);
-  const auto made = co_await context.store.create_evaluator(request.principal.project, *evaluator,
+  const auto made = co_await context.store.create_evaluator(request.principal.project(), *evaluator,
                                                             request.receipt_for(response.body));
   if (!made) co_return std::unexpected(made.error());
   co_return response;
@@ -66,13 +66,13 @@ Task<Answer<Response>> list_evaluators(Context& context, Request& request) {
   Query query(request.query);
   const Page page = read_page(query);
   ASSAY_CO_OK(query.done());
-  const auto found = co_await context.store.evaluators(request.principal.project, page);
+  const auto found = co_await context.store.evaluators(request.principal.project(), page);
   if (!found) co_return std::unexpected(found.error());
   co_return list_response(found->data, found->total, append_evaluator);
 }
 
 Task<Answer<Response>> get_evaluator(Context& context, Request& request) {
-  const auto found = co_await context.store.evaluator(request.principal.project, request.parameters[0]);
+  const auto found = co_await context.store.evaluator(request.principal.project(), request.parameters[0]);
   if (!found) co_return std::unexpected(found.error());
   co_return evaluator_response(*found);
 }
@@ -93,12 +93,12 @@ Answer<Json> patched(const Evaluator& stored, const Json& patch) {
 Task<Answer<Response>> patch_evaluator(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
-  const int64_t project = request.principal.project;
+  const int64_t project = request.principal.project();
   const auto stored = co_await context.store.evaluator(project, request.parameters[0]);
   if (!stored) co_return std::unexpected(stored.error());
   const auto whole = patched(*stored, *json);
   if (!whole) co_return std::unexpected(whole.error());
-  auto evaluator = co_await checked(context, project, *whole);
+  auto evaluator = co_await checked(context, request.principal.access, *whole);
   if (!evaluator) co_return std::unexpected(evaluator.error());
   evaluator->id = stored->id;
   evaluator->version = stored->version + 1;
@@ -110,7 +110,8 @@ Task<Answer<Response>> patch_evaluator(Context& context, Request& request) {
 }
 
 Task<Answer<Response>> remove_evaluator(Context& context, Request& request) {
-  const auto gone = co_await context.store.delete_evaluator(request.principal.project, request.parameters[0]);
+  const auto gone =
+      co_await context.store.delete_evaluator(request.principal.project(), request.parameters[0]);
   if (!gone) co_return std::unexpected(gone.error());
   co_return deleted_response("evaluator", gone->id);
 }

@@ -69,7 +69,7 @@ Task<Answer<Response>> run_results(Context& context, Request& request) {
     after = result_id_from(*cursor);
     if (!after) co_return invalid("cursor", "this is no cursor of this list; use the one in \"next\"");
   }
-  const auto run = co_await context.store.run(request.principal.project, request.parameters[0]);
+  const auto run = co_await context.store.run(request.principal.access, request.parameters[0]);
   if (!run) co_return std::unexpected(run.error());
   const RunNames names = names_of(*run);
   auto index = evaluator_index(names, evaluator);

@@ -19,7 +19,7 @@ Task<Answer<Response>> create_run(Context& context, Request& request) {
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   auto asked = run_request_from(*json);
   if (!asked) co_return std::unexpected(asked.error());
-  auto plan = co_await plan_run(context.store, request.principal.project, std::move(*asked));
+  auto plan = co_await plan_run(context.store, request.principal.access, std::move(*asked));
   if (!plan) co_return std::unexpected(plan.error());
   Response response;
   {
@@ -28,9 +28,9 @@ Task<Answer<Response>> create_run(Context& context, Request& request) {
   }
   auto receipt = request.receipt_for(response.body);
   const auto created =
-      co_await context.store.create_run(request.principal.project, std::move(*plan), std::move(receipt));
+      co_await context.store.create_run(request.principal.project(), std::move(*plan), std::move(receipt));
   if (!created) co_return std::unexpected(created.error());
-  context.work.ring();
+  context.tell(Change::work);
   co_return response;
 }
 
@@ -54,11 +54,11 @@ Task<Answer<Response>> list_runs(Context& context, Request& request) {
       co_return invalid("status", "status must be one of queued, running, completed, error, cancelled");
   }
   if (container) {
-    const auto found = co_await context.store.container(request.principal.project, *container);
+    const auto found = co_await context.store.container(request.principal.access, *container);
     if (!found) co_return std::unexpected(found.error());
     filter.container = found->row;
   }
-  const auto runs = co_await context.store.runs(request.principal.project, filter, page);
+  const auto runs = co_await context.store.runs(request.principal.access, filter, page);
   if (!runs) co_return std::unexpected(runs.error());
   co_return list_response(runs->data, runs->total, [](std::string& out, const Run& run) {
     JsonObject object(out);
@@ -108,15 +108,15 @@ Task<Answer<Response>> show(Context& context, const Run& run) {
 }
 
 Task<Answer<Response>> get_run(Context& context, Request& request) {
-  const auto run = co_await context.store.run(request.principal.project, request.parameters[0]);
+  const auto run = co_await context.store.run(request.principal.access, request.parameters[0]);
   if (!run) co_return std::unexpected(run.error());
   co_return co_await show(context, *run);
 }
 
 Task<Answer<Response>> cancel_run(Context& context, Request& request) {
-  const auto cancelled = co_await context.store.cancel_run(request.principal.project, request.parameters[0]);
+  const auto cancelled = co_await context.store.cancel_run(request.principal.access, request.parameters[0]);
   if (!cancelled) co_return std::unexpected(cancelled.error());
-  const auto run = co_await context.store.run(request.principal.project, request.parameters[0]);
+  const auto run = co_await context.store.run(request.principal.access, request.parameters[0]);
   if (!run) co_return std::unexpected(run.error());
   context.metrics.forget(run->row);
   co_return co_await show(context, *run);

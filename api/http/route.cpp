@@ -38,16 +38,10 @@ Task<Answer<Principal>> authenticate(Context& context, const Request& request) {
   co_return **principal;
 }
 
-std::string scope_names(unsigned scopes) {
-  std::string names;
-  const auto add = [&](KeyScope scope, const char* name) {
-    if ((scopes & scope) != 0) names += (names.empty() ? "" : " or ") + std::string(name);
-  };
-  add(kAdmin, "admin");
-  add(kSubmit, "submit");
-  add(kRead, "read");
-  add(kWorker, "worker");
-  return names;
+std::string scopes_text(unsigned scopes) {
+  std::string text;
+  for (const auto& name : scope_names(scopes)) text += (text.empty() ? "" : " or ") + name;
+  return text;
 }
 
 bool is_json(std::string_view type) {
@@ -56,7 +50,7 @@ bool is_json(std::string_view type) {
 }
 
 Task<Answer<std::optional<Response>>> replay(Context& context, const Request& request) {
-  const auto earlier = co_await context.store.receipt(request.principal.project, request.receipt->key);
+  const auto earlier = co_await context.store.receipt(request.principal.project(), request.receipt->key);
   if (!earlier) co_return std::unexpected(earlier.error());
   if (!*earlier) co_return std::nullopt;
   if ((*earlier)->request_sha256 != request.receipt->request_sha256)
@@ -97,7 +91,7 @@ Task<Answer<const Route*>> admit(Context& context, std::span<const Route> routes
     const auto principal = co_await authenticate(context, request);
     if (!principal) co_return std::unexpected(principal.error());
     if ((principal->scopes & route.scopes) == 0)
-      co_return refuse(403, "missing_scope", "this API key lacks the scope " + scope_names(route.scopes));
+      co_return refuse(403, "missing_scope", "this API key lacks the scope " + scopes_text(route.scopes));
     request.principal = *principal;
   }
   if (route.body == Body::json && !is_json(request.header("content-type")))

@@ -15,12 +15,23 @@ struct WorkerHello {
   std::string name, boot_id, version, sandbox;
   std::vector<std::string> environments;
   int64_t slots = 1;
+  std::vector<std::string> labels;  ///< what runs may require of a worker: "language:python", "gpu:a100"
 };
 
 /// Who calls; checked by every call of the worker surface.
 struct WorkerRef {
-  int64_t project = 0;
+  int64_t project = 0;  ///< kAnyProject: a worker of the whole fleet
   std::string worker_id, boot_id;
+};
+
+/// A worker as operators see it.
+struct WorkerInfo {
+  std::string id, name, version, sandbox, state;
+  std::string environments, labels;  ///< JSON arrays
+  int64_t slots = 1;
+  int64_t leases = 0;   ///< shards that it holds now
+  int64_t seen_at = 0;  ///< Unix milliseconds
+  bool fleet = false;   ///< serves every project
 };
 
 /// What names a lease and proves that it is held.
@@ -46,7 +57,8 @@ struct ClaimRequest {
   int64_t max = 1;
 };
 
-enum class LeaseVerdict { ok, cancel, lost, done };
+/// pause: still held and renewed, but to be given back: finish what is in flight, then release.
+enum class LeaseVerdict { ok, cancel, lost, done, pause };
 std::string_view to_string(LeaseVerdict verdict);
 
 struct HeartbeatAnswer {
@@ -61,7 +73,11 @@ struct AppendAnswer {
 };
 
 struct CompleteAnswer {
-  bool last = false;  ///< the run has all its outcomes now: it is to be finalized
+  bool last = false;  ///< the run has all the outcomes that it will have: it is to be finalized
+};
+
+struct FailAnswer {
+  bool ended = false;  ///< the run is to be finalized
 };
 
 struct ShardFailure {
@@ -74,7 +90,12 @@ struct LeasePolicy {
   std::chrono::milliseconds ttl{30'000};
   std::chrono::milliseconds accept_within{30'000};
   std::chrono::milliseconds retry_base{1'000};  ///< a failed shard waits 2^attempt of these, at most 60
-  int fruitless_failures = 3;  ///< so many in a row without a new outcome end the run as `error`
+  /// So many failures or lost workers in a row without one new outcome set a shard aside: the run goes on
+  /// without it and ends as `error`.
+  int fruitless_failures = 3;
+  /// Without a word of any server for so long, nobody could renew a lease: all get a whole TTL again.
+  std::chrono::milliseconds outage{10'000};
+  std::chrono::milliseconds retention{0};  ///< ended runs are deleted after so long; 0: never
 };
 
 }  // namespace assay::api

@@ -1,6 +1,7 @@
 #include "api/store/sqlite_schema.hpp"
 
 namespace assay::api {
+namespace {
 
 // Times are Unix milliseconds, but for the lease columns, which hold a steady clock's: they mean something
 // only to the process that wrote them, and are set anew when a store is opened.
@@ -8,7 +9,7 @@ namespace assay::api {
 // AUTOINCREMENT: caches and other tables hold these numbers, so that of a deleted row must never name
 // another. gone: 1 for what was deleted and is being cleared away in small steps; uploads that are not
 // finished are `ready` 0.
-const char* const kSchema = R"sql(
+constexpr const char* kFirst = R"sql(
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 
 CREATE TABLE projects(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at INTEGER NOT NULL) STRICT;
@@ -95,5 +96,47 @@ CREATE TABLE outcomes(
   trial INTEGER NOT NULL, verdict INTEGER NOT NULL, kind TEXT, score REAL, passed INTEGER, wall_us INTEGER NOT NULL,
   payload TEXT NOT NULL, PRIMARY KEY(run, item, model, evaluator, trial)) STRICT, WITHOUT ROWID;
 )sql";
+
+// Access by container, directed dispatch, the life of runs, and who did what.
+constexpr const char* kSecond = R"sql(
+ALTER TABLE keys ADD COLUMN containers TEXT NOT NULL DEFAULT '';
+
+ALTER TABLE runs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN required TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE runs ADD COLUMN source_run TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN shards_aside INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN outcomes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN errors INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+UPDATE runs SET outcomes = (SELECT coalesce(sum(s.outcomes), 0) FROM shards s WHERE s.run = runs.id),
+  errors = (SELECT coalesce(sum(s.errors), 0) FROM shards s WHERE s.run = runs.id) WHERE status >= 3;
+DROP INDEX runs_open;
+CREATE INDEX runs_open ON runs(project, priority DESC, id) WHERE status < 2;
+CREATE INDEX runs_gone ON runs(id) WHERE gone = 1;
+CREATE INDEX runs_ended ON runs(completed_at) WHERE status >= 3 AND gone = 0;
+
+-- state: 4 set aside after it failed again and again. retry_epoch: outcomes under an epoch up to it are of before
+-- the run was retried.
+ALTER TABLE shards ADD COLUMN retry_epoch INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE shards ADD COLUMN error TEXT NOT NULL DEFAULT '';
+CREATE INDEX shards_failing ON shards(run) WHERE state = 0 AND fruitless > 0;
+CREATE INDEX shards_aside ON shards(run) WHERE state = 4;
+
+ALTER TABLE workers ADD COLUMN labels TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE workers ADD COLUMN state TEXT NOT NULL DEFAULT 'run';
+ALTER TABLE worker_boots ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+UPDATE worker_boots SET at = (SELECT seen_at FROM workers w WHERE w.id = worker);
+
+CREATE TABLE pulse(id INTEGER PRIMARY KEY, at INTEGER NOT NULL) STRICT;
+CREATE TABLE audit(
+  id INTEGER PRIMARY KEY, project INTEGER NOT NULL, at INTEGER NOT NULL, key TEXT NOT NULL, action TEXT NOT NULL,
+  object TEXT NOT NULL, request TEXT NOT NULL, status INTEGER NOT NULL) STRICT;
+CREATE INDEX audit_project ON audit(project, id);
+)sql";
+
+}  // namespace
+
+const std::vector<const char*> kSqliteMigrations = {kFirst, kSecond};
 
 }  // namespace assay::api

@@ -1,9 +1,10 @@
-// The tables of the SQLite store.
+// The SQLite schema, step by step: the step at place n leads from version n to n + 1.
 #pragma once
+
+#include <vector>
 
 namespace assay::api {
 
-inline constexpr int kSchemaVersion = 1;
-extern const char* const kSchema;
+extern const std::vector<const char*> kSqliteMigrations;
 
 }  // namespace assay::api

@@ -1,10 +1,20 @@
 #include "api/store/types.hpp"
 
+#include <algorithm>
+
 #include "api/json_text.hpp"
 #include "api/store/lease.hpp"
 #include "core/json.hpp"
 
 namespace assay::api {
+
+bool Access::sees(int64_t container) const {
+  return containers.empty() || std::ranges::find(containers, container) != containers.end();
+}
+
+std::string key_id_of(std::string_view sha256) {
+  return "key_" + std::string(sha256.substr(0, 12));
+}
 
 std::string_view to_string(RunStatus status) {
   switch (status) {
@@ -33,6 +43,8 @@ std::string_view to_string(LeaseVerdict verdict) {
       return "lost";
     case LeaseVerdict::done:
       return "done";
+    case LeaseVerdict::pause:
+      return "pause";
   }
   return "lost";
 }

@@ -13,10 +13,49 @@ namespace assay::api {
 
 enum KeyScope : unsigned { kAdmin = 1, kSubmit = 2, kRead = 4, kWorker = 8 };
 
-/// Whom a key lets in: everything a request does is within one project.
+/// Of workers that serve every project. Names mean nothing across projects: such a worker finds things by id.
+inline constexpr int64_t kAnyProject = 0;
+
+/// What a request may see.
+struct Access {
+  int64_t project = kAnyProject;
+  std::vector<int64_t> containers;  ///< rows of those that may be seen, with their runs; empty: all
+
+  bool sees(int64_t container) const;
+};
+
+/// Whom a key lets in.
 struct Principal {
-  int64_t project = 0;
+  Access access;
   unsigned scopes = 0;
+  std::string key_id;  ///< names the key, and is no secret
+
+  int64_t project() const { return access.project; }
+};
+
+/// A key's name in lists and logs, from its hash; it says nothing about the key.
+std::string key_id_of(std::string_view sha256);
+
+struct NewKey {
+  std::string project;  ///< its name; made when absent. "*": every project, for workers alone
+  std::string name;
+  unsigned scopes = 0;
+  std::string sha256;
+  std::vector<std::string> containers;  ///< ids or labels; empty: all
+};
+
+struct KeyInfo {
+  std::string id, project, name;
+  unsigned scopes = 0;
+  std::vector<std::string> containers;  ///< labels
+  int64_t created_at = 0, revoked_at = 0;
+};
+
+/// Who did what: one line for every request that changed something.
+struct AuditEntry {
+  int64_t at = 0;
+  std::string key_id, action, object, request_id;
+  int status = 0;
 };
 
 /// The answer to a request with an Idempotency-Key, kept in the transaction that did the work.
@@ -90,12 +129,18 @@ struct Run {
   RunStatus status = RunStatus::queued;
   std::string environment = "main";
   int64_t items = 0, models = 1, evaluators = 1, trials = 1;
-  std::string spec;     ///< what workers are told (docs/worker-protocol.md, "Run specification")
-  std::string detail;   ///< what clients are told beside the fields here, one JSON object
-  std::string metrics;  ///< a JSON array; empty until completed
-  std::string error;    ///< why the run ended as `error`
+  std::string spec;      ///< what workers are told (docs/worker-protocol.md, "Run specification")
+  std::string detail;    ///< what clients are told beside the fields here, one JSON object
+  std::string metrics;   ///< a JSON array; empty until completed
+  std::string error;     ///< why the run ends or ended as `error`
+  int64_t priority = 0;  ///< higher ones of a project are worked on first
+  bool paused = false;   ///< its shards are not handed out
+  std::vector<std::string> required;  ///< labels that a worker must have
+  std::string source_run;             ///< the run whose items this one evaluates again; empty: none
+  int64_t project = 0, container = 0;
   std::vector<std::string> sandboxes;  ///< modes of the workers that delivered outcomes
   int64_t shards = 0, shards_done = 0;
+  int64_t shards_aside = 0;  ///< given up after they failed again and again
   int64_t outcomes = 0, errors = 0;
   int64_t created_at = 0, started_at = 0, completed_at = 0;  ///< 0: not yet
 
@@ -119,6 +164,11 @@ struct NewRun {
   std::vector<Source> sources;
   /// For every item the row of that side's source; empty: row = first + item.
   std::vector<int64_t> sample_rows, ground_truth_rows;
+};
+
+/// The rows that a planner chose for a run; empty: row = first + item.
+struct RunRows {
+  std::vector<int64_t> sample, ground_truth;
 };
 
 struct RunFilter {

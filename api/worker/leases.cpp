@@ -1,10 +1,12 @@
 // Workers and their leases: register, claim, heartbeat, release, fail; and what a run is.
 #include <nlohmann/json.hpp>
 
+#include "api/container/list.hpp"
 #include "api/context.hpp"
 #include "api/routes.hpp"
 #include "api/worker/outcomes.hpp"
 #include "api/worker/worker_json.hpp"
+#include "core/id.hpp"
 
 namespace assay::api {
 namespace {
@@ -25,6 +27,7 @@ Task<Answer<Response>> register_worker(Context& context, Request& request) {
   hello.slots = body.maybe_integer("slots", 1, 100'000).value_or(1);
   hello.environments = body.maybe_texts("environments", 256);
   if (hello.environments.empty()) hello.environments = {"main"};
+  hello.labels = body.maybe_texts("labels", 256);
   const auto protocol = body.integer("protocol", 0, INT32_MAX);
   ASSAY_CO_OK(body.done());
   if (protocol != kProtocol)
@@ -32,9 +35,9 @@ Task<Answer<Response>> register_worker(Context& context, Request& request) {
                      "this server speaks protocol " + std::to_string(kProtocol) + ", the worker " +
                          std::to_string(protocol) + ": use the same version of assay for both",
                      "protocol");
-  const auto worker = co_await context.store.register_worker(request.principal.project, hello);
+  const auto worker = co_await context.store.register_worker(request.principal.project(), hello);
   if (!worker) co_return std::unexpected(worker.error());
-  context.work.ring();  // the leases of an earlier boot are free now
+  context.tell(Change::work);  // the leases of an earlier boot are free now
   Response response;
   {
     JsonObject object(response.body);
@@ -64,7 +67,7 @@ Task<Answer<Response>> claim(Context& context, Request& request) {
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
   ClaimRequest wanted;
-  wanted.worker = read_worker(body, request.principal.project);
+  wanted.worker = read_worker(body, request.principal.project());
   wanted.claim_id = body.text("claim_id", kLabelLength);
   wanted.max = body.maybe_integer("max", 1, kMostLeases).value_or(1);
   const auto wait = body.maybe_integer("wait_ms", 0, INT32_MAX).value_or(0);
@@ -83,6 +86,27 @@ Task<Answer<Response>> claim(Context& context, Request& request) {
   Response nothing;
   nothing.status = 204;
   co_return nothing;
+}
+
+Task<Answer<Response>> list_workers(Context& context, Request& request) {
+  const auto workers = co_await context.store.workers(request.principal.project());
+  if (!workers) co_return std::unexpected(workers.error());
+  co_return list_response(*workers, static_cast<int64_t>(workers->size()),
+                          [](std::string& out, const WorkerInfo& worker) {
+                            JsonObject object(out);
+                            object.text("object", "worker");
+                            object.text("id", worker.id);
+                            object.text("name", worker.name);
+                            object.text("version", worker.version);
+                            object.text("sandbox", worker.sandbox);
+                            object.text("state", worker.state);
+                            object.raw("environments", worker.environments);
+                            object.raw("labels", worker.labels);
+                            object.raw("fleet", worker.fleet ? "true" : "false");
+                            object.number("slots", worker.slots);
+                            object.number("leases", worker.leases);
+                            object.text("seen_at", iso8601(worker.seen_at));
+                          });
 }
 
 std::vector<LeaseRef> read_leases(Fields& body) {
@@ -105,11 +129,11 @@ Task<Answer<Response>> heartbeat(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  const auto worker = read_worker(body, request.principal.project);
-  body.word("state", {"run", "drain"}, "run");
+  const auto worker = read_worker(body, request.principal.project());
+  const auto state = body.word("state", {"run", "drain", "full"}, "run");
   auto leases = read_leases(body);
   ASSAY_CO_OK(body.done());
-  const auto answer = co_await context.store.heartbeat(worker, leases);
+  const auto answer = co_await context.store.heartbeat(worker, state, leases);
   if (!answer) co_return std::unexpected(answer.error());
   const auto ttl = context.options.lease_ttl;
   Response response;
@@ -123,7 +147,8 @@ Task<Answer<Response>> heartbeat(Context& context, Request& request) {
       told.number("shard", lease.shard);
       told.number("epoch", lease.epoch);
       told.text("verdict", to_string(verdict));
-      told.number("ttl_ms", verdict == LeaseVerdict::ok ? ttl.count() : 0);
+      const bool held = verdict == LeaseVerdict::ok || verdict == LeaseVerdict::pause;
+      told.number("ttl_ms", held ? ttl.count() : 0);
     });
     append_json_array(object.key("unknown"), answer->unknown,
                       [ttl](std::string& out, const Lease& lease) { append_lease(out, lease, ttl); });
@@ -137,14 +162,14 @@ Task<Answer<Response>> release(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  const auto worker = read_worker(body, request.principal.project);
+  const auto worker = read_worker(body, request.principal.project());
   const auto lease = read_lease(body, request);
   body.maybe_text("reason", kLabelLength);
   ASSAY_CO_OK(body.done());
   if (!lease) co_return std::unexpected(lease.error());
   const auto released = co_await context.store.release(worker, *lease);
   if (!released) co_return std::unexpected(released.error());
-  context.work.ring();
+  context.tell(Change::work);
   co_return Response("{\"verdict\":\"released\"}");
 }
 
@@ -152,7 +177,7 @@ Task<Answer<Response>> fail_shard(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  const auto worker = read_worker(body, request.principal.project);
+  const auto worker = read_worker(body, request.principal.project());
   const auto lease = read_lease(body, request);
   ShardFailure failure;
   failure.kind = error_kind_from(body.text("kind", kLabelLength));
@@ -161,11 +186,12 @@ Task<Answer<Response>> fail_shard(Context& context, Request& request) {
   if (!lease) co_return std::unexpected(lease.error());
   const auto failed = co_await context.store.fail_shard(worker, *lease, std::move(failure));
   if (!failed) co_return std::unexpected(failed.error());
+  if (failed->ended) context.tell(Change::ended);
   co_return Response("{\"verdict\":\"failed\"}");
 }
 
 Task<Answer<Response>> run_spec(Context& context, Request& request) {
-  auto run = co_await context.store.run(request.principal.project, request.parameters[0]);
+  auto run = co_await context.store.run(request.principal.access, request.parameters[0]);
   if (!run) co_return std::unexpected(run.error());
   co_return Response(std::move(run->spec));
 }
@@ -175,6 +201,7 @@ Task<Answer<Response>> run_spec(Context& context, Request& request) {
 std::vector<Route> worker_routes() {
   return {
       {"POST", "/workers", kWorker, Body::json, register_worker},
+      {"GET", "/workers", kMayRead, Body::none, list_workers},
       {"POST", "/claims", kWorker, Body::json, claim},
       {"POST", "/heartbeat", kWorker, Body::json, heartbeat},
       {"GET", "/worker/runs/{}", kWorker, Body::none, run_spec},

@@ -29,7 +29,7 @@ Task<Answer<Response>> append_outcomes(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  const auto worker = read_worker(body, request.principal.project);
+  const auto worker = read_worker(body, request.principal.project());
   const auto lease = read_lease(body, request);
   const auto number = body.integer("batch", 0, INT64_MAX);
   const Json* outcomes = body.array("outcomes", SIZE_MAX);
@@ -62,13 +62,15 @@ Task<Answer<Response>> complete_shard(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  const auto worker = read_worker(body, request.principal.project);
+  const auto worker = read_worker(body, request.principal.project());
   const auto lease = read_lease(body, request);
   ASSAY_CO_OK(body.done());
   if (!lease) co_return std::unexpected(lease.error());
-  const auto completed = co_await context.store.complete(worker, *lease);
+  const auto completed = co_await context.store.complete(worker, {*lease});
   if (!completed) co_return std::unexpected(completed.error());
-  if (completed->last) context.complete.ring();
+  const auto& first = completed->front();
+  if (!first) co_return std::unexpected(first.error());
+  if (first->last) context.tell(Change::ended);
   co_return Response("{\"verdict\":\"done\"}");
 }
 

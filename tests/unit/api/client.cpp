@@ -115,7 +115,7 @@ TestServer::TestServer(Server::Options options, bool tcp) : options_(std::move(o
   auto pattern = (std::filesystem::temp_directory_path() / "assay-api-test-XXXXXX").string();
   REQUIRE(::mkdtemp(pattern.data()) != nullptr);
   directory_ = pattern;
-  options_.store_path = directory_ + "/store.db";
+  options_.store = directory_ + "/store.db";
   options_.listen = tcp ? "127.0.0.1:0" : "unix:" + directory_ + "/api.sock";
   start_again();
   user_key_ = key("one", {"admin", "submit", "read"});
@@ -137,7 +137,7 @@ void TestServer::start_again() {
 }
 
 std::string TestServer::key(const std::string& project, const std::vector<std::string>& scopes) {
-  const auto made = server_->create_key(project, "test", scopes);
+  const auto made = server_->create_key({project, "test", scopes, {}});
   if (!made) FAIL(made.error().message);
   return *made;
 }

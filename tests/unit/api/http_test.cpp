@@ -32,7 +32,7 @@ TEST_CASE("HTTP: keys and their scopes", "[api][http]") {
   CHECK(server.user().remove("/containers/app").json()["deleted"] == true);
   CHECK(Client(server.server().address(), "").get("/healthz").status == 200);
   CHECK(Client(server.server().address(), "").get("/readyz").status == 200);
-  CHECK_FALSE(server.server().create_key("one", "k", {"root"}).has_value());
+  CHECK_FALSE(server.server().create_key({"one", "k", {"root"}, {}}).has_value());
 }
 
 TEST_CASE("HTTP: what is refused, and how", "[api][http]") {
@@ -124,11 +124,11 @@ TEST_CASE("HTTP: an Idempotency-Key gives the first answer again", "[api][http]"
 TEST_CASE("Server: it says why it does not start", "[api][server]") {
   TestServer server({}, true);
   Server::Options options;
-  options.store_path = server.directory() + "/store.db";
+  options.store = server.directory() + "/store.db";
   const auto held = Server::start(options);
   REQUIRE_FALSE(held);
   CHECK(held.error().message.find("another process holds the store") != std::string::npos);
-  options.store_path = ":memory:";
+  options.store = ":memory:";
   options.listen = server.server().address();
   const auto in_use = Server::start(options);
   REQUIRE_FALSE(in_use);

@@ -93,7 +93,7 @@ TEST_CASE("SQLite store: an upload that a crash cut off is cleared away", "[api]
   const Directory directory;
   {
     const auto store = open_sqlite_store(at(directory));
-    REQUIRE(wait((*store)->create_key("one", "k", kSubmit, "hash")));
+    REQUIRE(wait((*store)->create_key({"one", "k", kSubmit, "hash", {}})));
     const auto upload = wait((*store)->begin_upload(1, "d"));
     REQUIRE(wait((*store)->append_rows(*upload, 0, 1, "{}\n")));
   }

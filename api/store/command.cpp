@@ -1,16 +1,16 @@
-#include "api/store/sqlite_command.hpp"
+#include "api/store/command.hpp"
 
 #include "core/log.hpp"
 
 namespace assay::api {
 
-Problem problem_from(const SqliteError& error) {
+Problem store_unavailable(const std::string& why) {
+  return {503, "store_unavailable", "the store cannot do its work now: " + why};
+}
+
+Problem problem_from(const StoreError& error) {
   log::error("the store could not do its work", {{"error", error.what()}});
-  const int code = error.code() & 0xff;
-  const bool passing =
-      code == SQLITE_FULL || code == SQLITE_BUSY || code == SQLITE_IOERR || code == SQLITE_NOMEM;
-  if (passing)
-    return {503, "store_unavailable", std::string("the store cannot be written now: ") + error.what()};
+  if (error.kind() != StoreError::Kind::broken) return store_unavailable(error.what());
   return {500, "internal", "the store failed; its log says how"};
 }
 
@@ -41,6 +41,11 @@ void CommandQueue::close() {
     closed_ = true;
   }
   filled_.notify_all();
+}
+
+size_t CommandQueue::size() const {
+  const std::lock_guard lock(mutex_);
+  return commands_.size();
 }
 
 }  // namespace assay::api

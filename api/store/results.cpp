@@ -1,5 +1,5 @@
 // Outcomes, read in the order of their identities.
-#include "api/store/sqlite_impl.hpp"
+#include "api/store/sql_store.hpp"
 
 namespace assay::api {
 namespace {
@@ -10,16 +10,16 @@ Verdict verdict_from(int64_t number) {
   return static_cast<Verdict>(number);
 }
 
-std::optional<bool> passed_from(const Statement& row, int column) {
+std::optional<bool> passed_from(const Rows& row, int column) {
   if (row.null(column)) return std::nullopt;
   return row.integer(column) != 0;
 }
 
-OutcomeId id_from(const Statement& row) {
+OutcomeId id_from(const Rows& row) {
   return {row.integer(0), row.number(1), row.number(2), row.number(3)};
 }
 
-std::vector<ResultRow> read_results(Statement& row) {
+std::vector<ResultRow> read_results(Rows& row) {
   std::vector<ResultRow> results;
   while (row.step()) {
     ResultRow result;
@@ -39,8 +39,8 @@ constexpr OutcomeId kBeforeAll{-1, 0, 0, 0};
 
 }  // namespace
 
-Task<Answer<std::vector<ResultRow>>> SqliteStore::results(int64_t run, std::optional<OutcomeId> after,
-                                                          ResultFilter filter, int64_t limit) {
+Task<Answer<std::vector<ResultRow>>> SqlStore::results(int64_t run, std::optional<OutcomeId> after,
+                                                       ResultFilter filter, int64_t limit) {
   return read([=](Database& db) -> Answer<std::vector<ResultRow>> {
     const OutcomeId from = after.value_or(kBeforeAll);
     auto row = db.query(
@@ -53,13 +53,13 @@ Task<Answer<std::vector<ResultRow>>> SqliteStore::results(int64_t run, std::opti
   });
 }
 
-Task<Answer<std::vector<ResultRow>>> SqliteStore::worst_results(int64_t run, ResultFilter filter,
-                                                                int64_t limit) {
+Task<Answer<std::vector<ResultRow>>> SqlStore::worst_results(int64_t run, ResultFilter filter,
+                                                             int64_t limit) {
   return read([=](Database& db) -> Answer<std::vector<ResultRow>> {
     auto row = db.query(
         "SELECT item, model, evaluator, trial, verdict, score, passed, wall_us, payload FROM outcomes "
         "WHERE run = ?1 AND (?2 IS NULL OR evaluator = ?2) AND (verdict = 1 OR (verdict = 0 AND passed IS "
-        "NOT 1)) "
+        "DISTINCT FROM 1)) "
         "AND (?3 = 0 OR verdict = 1 OR passed = 0) "
         "ORDER BY verdict = 0, passed IS NULL, score, item, model, evaluator, trial LIMIT ?4",
         run, filter.evaluator, filter.failed, limit);
@@ -67,7 +67,7 @@ Task<Answer<std::vector<ResultRow>>> SqliteStore::worst_results(int64_t run, Res
   });
 }
 
-Task<Answer<int64_t>> SqliteStore::count_results(int64_t run, ResultFilter filter) {
+Task<Answer<int64_t>> SqlStore::count_results(int64_t run, ResultFilter filter) {
   return read([=](Database& db) -> Answer<int64_t> {
     return db
         .integer(
@@ -78,7 +78,7 @@ Task<Answer<int64_t>> SqliteStore::count_results(int64_t run, ResultFilter filte
   });
 }
 
-Task<Answer<>> SqliteStore::scan_scores(int64_t run, std::function<void(const ScoreRow&)> visit) {
+Task<Answer<>> SqlStore::scan_scores(int64_t run, std::function<void(const ScoreRow&)> visit) {
   // In pages, so that a million outcomes do not keep one of the readers from everybody else. Rows that arrive
   // behind the place that was reached are simply not in these metrics: a run that is being finalized gets
   // none.

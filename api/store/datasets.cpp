@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "api/store/sqlite_impl.hpp"
+#include "api/store/sql_store.hpp"
 #include "core/check.hpp"
 #include "core/id.hpp"
 #include "core/json.hpp"
@@ -22,10 +22,11 @@ std::string compress(std::string_view text) {
 
 constexpr const char* kColumns =
     "SELECT id, public_id, name, rows, bytes, sha256, columns, metadata, created_at FROM datasets "
-    "WHERE project = ?1 AND ready = 1 AND gone = 0 AND (public_id = ?2 OR name = ?2) "
+    "WHERE ready = 1 AND gone = 0 AND ((public_id = ?2 AND (?1 = 0 OR project = ?1)) OR (name = ?2 AND "
+    "project = ?1)) "
     "ORDER BY public_id = ?2 DESC LIMIT 1";
 
-Dataset dataset_from(const Statement& row) {
+Dataset dataset_from(const Rows& row) {
   Dataset dataset;
   dataset.row = row.integer(0);
   dataset.id = row.text(1);
@@ -73,17 +74,16 @@ void ChunkCache::add(std::shared_ptr<const Chunk> chunk) {
   }
 }
 
-Task<Answer<int64_t>> SqliteStore::begin_upload(int64_t project, std::string name) {
+Task<Answer<int64_t>> SqlStore::begin_upload(int64_t project, std::string name) {
   return write([=](Database& db) -> Answer<int64_t> {
-    db.run(
+    return *db.integer(
         "INSERT INTO datasets(project, name, rows, bytes, sha256, columns, metadata, created_at) "
-        "VALUES(?, ?, 0, 0, '', '[]', '{}', ?)",
+        "VALUES(?, ?, 0, 0, '', '[]', '{}', ?) RETURNING id",
         project, name, now_ms());
-    return db.last_row();
   });
 }
 
-Task<Answer<>> SqliteStore::append_rows(int64_t upload, int64_t first, int64_t rows, std::string lines) {
+Task<Answer<>> SqlStore::append_rows(int64_t upload, int64_t first, int64_t rows, std::string lines) {
   const auto size = static_cast<int64_t>(lines.size());
   return write([=, data = compress(lines)](Database& db) -> Answer<> {
     db.run("INSERT INTO chunks(dataset, first, rows, size, data) VALUES(?, ?, ?, ?, ?)", upload, first, rows,
@@ -92,8 +92,8 @@ Task<Answer<>> SqliteStore::append_rows(int64_t upload, int64_t first, int64_t r
   });
 }
 
-Task<Answer<>> SqliteStore::finish_upload(int64_t project, int64_t upload, Dataset dataset,
-                                          std::optional<Receipt> receipt) {
+Task<Answer<>> SqlStore::finish_upload(int64_t project, int64_t upload, Dataset dataset,
+                                       std::optional<Receipt> receipt) {
   return write([=](Database& db) -> Answer<> {
     ASSAY_OK(keep_receipt(db, project, receipt));
     const auto taken =
@@ -111,14 +111,14 @@ Task<Answer<>> SqliteStore::finish_upload(int64_t project, int64_t upload, Datas
   });
 }
 
-Task<Answer<>> SqliteStore::abort_upload(int64_t upload) {
+Task<Answer<>> SqlStore::abort_upload(int64_t upload) {
   return write([=](Database& db) -> Answer<> {
     db.run("UPDATE datasets SET gone = 1 WHERE id = ? AND ready = 0", upload);
     return {};
   });
 }
 
-Task<Answer<Listing<Dataset>>> SqliteStore::datasets(int64_t project, Page page) {
+Task<Answer<Listing<Dataset>>> SqlStore::datasets(int64_t project, Page page) {
   return read([=](Database& db) -> Answer<Listing<Dataset>> {
     Listing<Dataset> list;
     list.total =
@@ -133,21 +133,21 @@ Task<Answer<Listing<Dataset>>> SqliteStore::datasets(int64_t project, Page page)
   });
 }
 
-Task<Answer<Dataset>> SqliteStore::dataset(int64_t project, std::string name) {
+Task<Answer<Dataset>> SqlStore::dataset(int64_t project, std::string name) {
   return read([=](Database& db) -> Answer<Dataset> { return find_dataset(db, project, name); });
 }
 
-Task<Answer<Dataset>> SqliteStore::delete_dataset(int64_t project, std::string name) {
+Task<Answer<Dataset>> SqlStore::delete_dataset(int64_t project, std::string name) {
   return write([=](Database& db) -> Answer<Dataset> {
     ASSAY_TRY(auto dataset, find_dataset(db, project, name));
+    db.run("UPDATE datasets SET gone = 1 WHERE id = ?", dataset.row);  // first: see delete_container()
     if (used_by_open_run(db, SourceKind::dataset, dataset.row))
       return refuse(409, "dataset_in_use", "a run that has not ended uses this dataset; cancel it first");
-    db.run("UPDATE datasets SET gone = 1 WHERE id = ?", dataset.row);
     return dataset;
   });
 }
 
-std::shared_ptr<const ChunkCache::Chunk> SqliteStore::load_chunk(Database& db, int64_t dataset, int64_t row) {
+std::shared_ptr<const ChunkCache::Chunk> SqlStore::load_chunk(Database& db, int64_t dataset, int64_t row) {
   if (auto cached = chunk_cache_.find(dataset, row)) return cached;
   auto found = db.query(
       "SELECT first, size, data, rows FROM chunks WHERE dataset = ? AND first <= ? ORDER BY first DESC LIMIT "
@@ -161,16 +161,16 @@ std::shared_ptr<const ChunkCache::Chunk> SqliteStore::load_chunk(Database& db, i
   const auto data = found.view(2);
   const size_t size = ZSTD_decompress(chunk->text.data(), chunk->text.size(), data.data(), data.size());
   if (size != chunk->text.size())
-    throw SqliteError(SQLITE_CORRUPT, "a chunk of a dataset does not decompress");
+    throw StoreError(StoreError::Kind::broken, "a chunk of a dataset does not decompress");
   for (size_t end = chunk->text.find('\n'); end != std::string::npos; end = chunk->text.find('\n', end + 1))
     chunk->ends.push_back(end + 1);
   if (static_cast<int64_t>(chunk->ends.size()) != found.integer(3))
-    throw SqliteError(SQLITE_CORRUPT, "a chunk of a dataset has lost rows");
+    throw StoreError(StoreError::Kind::broken, "a chunk of a dataset has lost rows");
   chunk_cache_.add(chunk);
   return chunk;
 }
 
-Task<Answer<Lines>> SqliteStore::dataset_lines(int64_t dataset, std::vector<Range> ranges, size_t bytes) {
+Task<Answer<Lines>> SqlStore::dataset_lines(int64_t dataset, std::vector<Range> ranges, size_t bytes) {
   return read([=, this](Database& db) -> Answer<Lines> {
     Lines lines;
     for (const auto& range : ranges) {

@@ -1,11 +1,11 @@
 // Containers and their task logs.
-#include "api/store/sqlite_impl.hpp"
+#include "api/store/sql_store.hpp"
 #include "core/id.hpp"
 
 namespace assay::api {
 namespace {
 
-Container container_from(const Statement& row) {
+Container container_from(const Rows& row) {
   Container container;
   container.row = row.integer(0);
   container.id = row.text(1);
@@ -18,13 +18,14 @@ Container container_from(const Statement& row) {
 
 }  // namespace
 
-Answer<Container> find_container(Database& db, int64_t project, const std::string& name) {
+Answer<Container> find_container(Database& db, const Access& access, const std::string& name) {
+  // Across projects a label names nothing, so a worker of the fleet finds a container by its id alone.
   auto row = db.query(
       "SELECT id, public_id, label, metadata, logs, created_at FROM containers "
-      "WHERE project = ?1 AND gone = 0 AND (public_id = ?2 OR label = ?2) ORDER BY public_id = ?2 DESC LIMIT "
-      "1",
-      project, name);
-  if (!row.step()) return not_found("container", name, "container");
+      "WHERE gone = 0 AND ((public_id = ?2 AND (?1 = 0 OR project = ?1)) OR (label = ?2 AND project = ?1)) "
+      "ORDER BY public_id = ?2 DESC LIMIT 1",
+      access.project, name);
+  if (!row.step() || !access.sees(row.integer(0))) return not_found("container", name, "container");
   return container_from(row);
 }
 
@@ -34,12 +35,12 @@ bool used_by_open_run(Database& db, SourceKind kind, int64_t source) {
           "SELECT 1 FROM run_sources s JOIN runs r ON r.id = s.run WHERE s.kind = ? AND s.source = ? AND "
           "r.status < 3 "
           "LIMIT 1",
-          static_cast<int64_t>(kind), source)
+          kind, source)
       .has_value();
 }
 
-Task<Answer<>> SqliteStore::create_container(int64_t project, Container container,
-                                             std::optional<Receipt> receipt) {
+Task<Answer<>> SqlStore::create_container(int64_t project, Container container,
+                                          std::optional<Receipt> receipt) {
   return write([=](Database& db) -> Answer<> {
     ASSAY_OK(keep_receipt(db, project, receipt));
     const auto made = db.run(
@@ -51,43 +52,56 @@ Task<Answer<>> SqliteStore::create_container(int64_t project, Container containe
   });
 }
 
-Task<Answer<Listing<Container>>> SqliteStore::containers(int64_t project, Page page) {
+Task<Answer<Listing<Container>>> SqlStore::containers(Access access, Page page) {
   return read([=](Database& db) -> Answer<Listing<Container>> {
+    const auto seen = comma_list(access.containers);
     Listing<Container> list;
-    list.total =
-        db.integer("SELECT count(*) FROM containers WHERE project = ? AND gone = 0", project).value_or(0);
+    list.total = db.integer(db.either("SELECT count(*) FROM containers WHERE project = ?1 AND gone = 0 "
+                                      "AND (?2 = '' OR id IN " ASSAY_SQLITE_LIST("?2") ")",
+                                      "SELECT count(*) FROM containers WHERE project = ?1 AND gone = 0 "
+                                      "AND (?2 = '' OR id = ANY(string_to_array(?2, ',')::bigint[]))"),
+                            access.project, seen)
+                     .value_or(0);
     auto row = db.query(
-        "SELECT id, public_id, label, metadata, logs, created_at FROM containers WHERE project = ? AND gone "
-        "= 0 "
-        "ORDER BY id DESC LIMIT ? OFFSET ?",
-        project, page.limit, page.offset);
+        db.either(
+            "SELECT id, public_id, label, metadata, logs, created_at FROM containers WHERE project = ?1 "
+            "AND gone = 0 AND (?2 = '' OR id IN " ASSAY_SQLITE_LIST(
+                "?2") ") ORDER BY id DESC LIMIT ?3 OFFSET ?4",
+            "SELECT id, public_id, label, metadata, logs, created_at FROM containers WHERE project = ?1 "
+            "AND gone = 0 AND (?2 = '' OR id = ANY(string_to_array(?2, ',')::bigint[])) "
+            "ORDER BY id DESC LIMIT ?3 OFFSET ?4"),
+        access.project, seen, page.limit, page.offset);
     while (row.step()) list.data.push_back(container_from(row));
     return list;
   });
 }
 
-Task<Answer<Container>> SqliteStore::container(int64_t project, std::string name) {
-  return read([=](Database& db) -> Answer<Container> { return find_container(db, project, name); });
+Task<Answer<Container>> SqlStore::container(Access access, std::string name) {
+  return read([=](Database& db) -> Answer<Container> { return find_container(db, access, name); });
 }
 
-Task<Answer<Container>> SqliteStore::delete_container(int64_t project, std::string name) {
+Task<Answer<Container>> SqlStore::delete_container(Access access, std::string name) {
   return write([=](Database& db) -> Answer<Container> {
-    ASSAY_TRY(auto container, find_container(db, project, name));
+    ASSAY_TRY(auto container, find_container(db, access, name));
+    // First: a run that is being created holds the row, and is then seen.
+    db.run("UPDATE containers SET gone = 1 WHERE id = ?", container.row);
     if (used_by_open_run(db, SourceKind::container, container.row))
       return refuse(409, "container_in_use", "a run that has not ended uses this container; cancel it first");
-    db.run("UPDATE containers SET gone = 1 WHERE id = ?", container.row);
     return container;
   });
 }
 
-Task<Answer<>> SqliteStore::append_logs(int64_t container, std::vector<std::string> bodies, int64_t project,
-                                        std::optional<Receipt> receipt) {
+Task<Answer<>> SqlStore::append_logs(int64_t container, std::vector<std::string> bodies, int64_t project,
+                                     std::optional<Receipt> receipt) {
   return write([=](Database& db) -> Answer<> {
     ASSAY_OK(keep_receipt(db, project, receipt));
     int64_t seq = 0;
     int64_t at = now_ms();
     {
-      auto row = db.query("SELECT logs, last_log_at FROM containers WHERE id = ? AND gone = 0", container);
+      auto row =
+          db.query(db.either("SELECT logs, last_log_at FROM containers WHERE id = ? AND gone = 0",
+                             "SELECT logs, last_log_at FROM containers WHERE id = ? AND gone = 0 FOR UPDATE"),
+                   container);
       if (!row.step())
         return refuse(404, "container_not_found", "the container was deleted meanwhile", "container");
       seq = row.integer(0);
@@ -103,7 +117,7 @@ Task<Answer<>> SqliteStore::append_logs(int64_t container, std::vector<std::stri
   });
 }
 
-Task<Answer<std::vector<LogEntry>>> SqliteStore::logs(int64_t container, Page page) {
+Task<Answer<std::vector<LogEntry>>> SqlStore::logs(int64_t container, Page page) {
   return read([=](Database& db) -> Answer<std::vector<LogEntry>> {
     std::vector<LogEntry> entries;
     auto row = db.query(
@@ -114,7 +128,7 @@ Task<Answer<std::vector<LogEntry>>> SqliteStore::logs(int64_t container, Page pa
   });
 }
 
-Task<Answer<Lines>> SqliteStore::log_lines(int64_t container, Range range, size_t bytes) {
+Task<Answer<Lines>> SqlStore::log_lines(int64_t container, Range range, size_t bytes) {
   return read([=](Database& db) -> Answer<Lines> {
     Lines lines;
     auto row = db.query("SELECT body FROM logs WHERE container = ? AND seq >= ? AND seq < ? ORDER BY seq",
@@ -128,7 +142,7 @@ Task<Answer<Lines>> SqliteStore::log_lines(int64_t container, Range range, size_
   });
 }
 
-Task<Answer<Range>> SqliteStore::log_range(int64_t container, int64_t since, int64_t until) {
+Task<Answer<Range>> SqlStore::log_range(int64_t container, int64_t since, int64_t until) {
   return read([=](Database& db) -> Answer<Range> {
     auto row = db.query(
         "SELECT min(seq), max(seq) FROM logs WHERE container = ? AND created_at >= ? AND created_at < ?",

@@ -14,24 +14,32 @@
 #include <vector>
 
 #include "api/problem.hpp"
-#include "api/store/sqlite.hpp"
+#include "api/store/database.hpp"
 #include "core/async/task.hpp"
 
 namespace assay::api {
 
-Problem problem_from(const SqliteError& error);
+Problem problem_from(const StoreError& error);
+/// 503: try again shortly.
+Problem store_unavailable(const std::string& why);
 
 class Command {
  public:
+  enum class End {
+    keep,   ///< what it did is to be kept
+    undo,   ///< it refused: what it did is to be undone
+    again,  ///< another transaction was in the way: undo, and run it again
+  };
   virtual ~Command() = default;
-  /// True: what it did is to be kept. Never throws.
-  virtual bool run(Database& db) = 0;
+  /// May be called again after `again`. Never throws.
+  virtual End run(Database& db) = 0;
   /// Replaces the answer: what it did was not kept after all.
   virtual void fail(Problem problem) = 0;
   /// Sends the answer. Called once, last.
   virtual void answer() = 0;
 };
 
+/// `work` is called again after a conflict: it changes nothing but the database.
 template <class Reply, class Work, class Handler>
 class CommandOf final : public Command {
  public:
@@ -40,13 +48,14 @@ class CommandOf final : public Command {
         handler_(std::move(handler)),
         guard_(asio::get_associated_executor(handler_)) {}
 
-  bool run(Database& db) override {
+  End run(Database& db) override {
     try {
-      reply_ = work_(db);
-    } catch (const SqliteError& error) {
+      reply_ = std::as_const(work_)(db);
+    } catch (const StoreError& error) {
       reply_ = std::unexpected(problem_from(error));
+      if (error.kind() == StoreError::Kind::conflict) return End::again;
     }
-    return reply_.has_value();
+    return reply_.has_value() ? End::keep : End::undo;
   }
   void fail(Problem problem) override { reply_ = std::unexpected(std::move(problem)); }
   void answer() override {
@@ -73,10 +82,11 @@ class CommandQueue {
   /// Waits for at least one command and takes up to `most`; empty: closed, and nothing is left.
   std::vector<std::unique_ptr<Command>> pop(size_t most);
   void close();
+  size_t size() const;
 
  private:
   const size_t capacity_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable filled_;
   std::deque<std::unique_ptr<Command>> commands_;
   bool closed_ = false;
@@ -85,8 +95,8 @@ class CommandQueue {
 /// Runs `work(db)`, which returns an Answer, on a thread that serves `queue`. A full queue answers 503 at
 /// once: callers wait outside, where they can be told, not in here.
 template <class Work>
-auto submit(CommandQueue& queue, Work work) -> Task<std::invoke_result_t<Work&, Database&>> {
-  using Reply = std::invoke_result_t<Work&, Database&>;
+auto submit(CommandQueue& queue, Work work) -> Task<std::invoke_result_t<const Work&, Database&>> {
+  using Reply = std::invoke_result_t<const Work&, Database&>;
   auto initiate = [](auto handler, CommandQueue* to, Work job) {
     using Handler = decltype(handler);
     std::unique_ptr<Command> command =

@@ -1,18 +1,16 @@
-// The SQLite store, private to its sources.
+// The store in SQL, private to its sources: what SQLite and PostgreSQL do alike, which is nearly everything.
+// A backend (sqlite_store.cpp, postgres_store.cpp) brings threads that serve the two queues of commands, each
+// command in a transaction of its own, and what its database does in a way of its own.
 //
-// One writer thread takes commands from a bounded queue and commits them in groups: each in its own
-// savepoint, all with one fsync, and nobody is answered before it. So claims, heartbeats and appends of many
-// workers cost one flush. Two reader threads with connections of their own see the last commit (WAL) and
-// never wait for the writer.
+// Locks, where transactions run beside each other (PostgreSQL): the run's row first, then shards by index,
+// then outcomes. SQLite has one writer, and its dialect no locks.
 #pragma once
 
 #include <list>
 #include <mutex>
-#include <thread>
 
-#include "api/store/sqlite_command.hpp"
-#include "api/store/sqlite_store.hpp"
-#include "core/fd.hpp"
+#include "api/store/command.hpp"
+#include "api/store/store.hpp"
 
 namespace assay::api {
 
@@ -34,26 +32,32 @@ class ChunkCache {
   size_t bytes_ = 0;
 };
 
-class SqliteStore final : public Store {
+struct InsertCounts {
+  int64_t inserted = 0, errors = 0;
+};
+
+class SqlStore : public Store {
  public:
-  explicit SqliteStore(SqliteOptions options);
-  ~SqliteStore() override;
-  Result<void> open();
+  SqlStore(LeasePolicy leases, size_t queue) : leases_(leases), writes_(queue), reads_(queue) {}
 
   std::string incarnation() const override { return incarnation_; }
   Task<Answer<>> ping() override;
-  Task<Answer<int64_t>> tick() override;
-  Task<Answer<>> create_key(std::string project, std::string name, unsigned scopes,
-                            std::string sha256) override;
-  Task<Answer<>> revoke_key(std::string sha256) override;
+  Task<Answer<TickAnswer>> tick() override;
+  Task<Answer<StoreStats>> stats() override;
+
+  Task<Answer<>> create_key(NewKey key) override;
+  Task<Answer<std::vector<KeyInfo>>> keys() override;
+  Task<Answer<>> revoke_key(std::string id) override;
   Task<Answer<std::optional<Principal>>> principal(std::string key_sha256) override;
+  Task<Answer<>> audit(int64_t project, AuditEntry entry) override;
+  Task<Answer<Listing<AuditEntry>>> audit_log(int64_t project, Page page) override;
   Task<Answer<std::optional<Receipt>>> receipt(int64_t project, std::string key) override;
 
   Task<Answer<>> create_container(int64_t project, Container container,
                                   std::optional<Receipt> receipt) override;
-  Task<Answer<Listing<Container>>> containers(int64_t project, Page page) override;
-  Task<Answer<Container>> container(int64_t project, std::string name) override;
-  Task<Answer<Container>> delete_container(int64_t project, std::string name) override;
+  Task<Answer<Listing<Container>>> containers(Access access, Page page) override;
+  Task<Answer<Container>> container(Access access, std::string name) override;
+  Task<Answer<Container>> delete_container(Access access, std::string name) override;
   Task<Answer<>> append_logs(int64_t container, std::vector<std::string> bodies, int64_t project,
                              std::optional<Receipt> receipt) override;
   Task<Answer<std::vector<LogEntry>>> logs(int64_t container, Page page) override;
@@ -78,9 +82,13 @@ class SqliteStore final : public Store {
   Task<Answer<Evaluator>> delete_evaluator(int64_t project, std::string name) override;
 
   Task<Answer<>> create_run(int64_t project, NewRun plan, std::optional<Receipt> receipt) override;
-  Task<Answer<Listing<Run>>> runs(int64_t project, RunFilter filter, Page page) override;
-  Task<Answer<Run>> run(int64_t project, std::string id) override;
-  Task<Answer<>> cancel_run(int64_t project, std::string id) override;
+  Task<Answer<Listing<Run>>> runs(Access access, RunFilter filter, Page page) override;
+  Task<Answer<Run>> run(Access access, std::string id) override;
+  Task<Answer<RunRows>> run_rows(int64_t run) override;
+  Task<Answer<>> cancel_run(Access access, std::string id) override;
+  Task<Answer<>> pause_run(Access access, std::string id, bool paused) override;
+  Task<Answer<int64_t>> retry_run(Access access, std::string id) override;
+  Task<Answer<Run>> delete_run(Access access, std::string id) override;
   Task<Answer<std::vector<ResultRow>>> results(int64_t run, std::optional<OutcomeId> after,
                                                ResultFilter filter, int64_t limit) override;
   Task<Answer<std::vector<ResultRow>>> worst_results(int64_t run, ResultFilter filter,
@@ -91,14 +99,21 @@ class SqliteStore final : public Store {
   Task<Answer<bool>> finish_run(int64_t run, std::string metrics) override;
 
   Task<Answer<std::string>> register_worker(int64_t project, WorkerHello hello) override;
+  Task<Answer<std::vector<WorkerInfo>>> workers(int64_t project) override;
   Task<Answer<std::vector<Lease>>> claim(ClaimRequest request) override;
-  Task<Answer<HeartbeatAnswer>> heartbeat(WorkerRef who, std::vector<LeaseRef> leases) override;
+  Task<Answer<HeartbeatAnswer>> heartbeat(WorkerRef who, std::string state,
+                                          std::vector<LeaseRef> leases) override;
   Task<Answer<AppendAnswer>> append(WorkerRef who, LeaseRef lease, OutcomeBatch batch) override;
-  Task<Answer<CompleteAnswer>> complete(WorkerRef who, LeaseRef lease) override;
+  Task<Answer<std::vector<Answer<CompleteAnswer>>>> complete(WorkerRef who,
+                                                             std::vector<LeaseRef> leases) override;
   Task<Answer<>> release(WorkerRef who, LeaseRef lease) override;
-  Task<Answer<>> fail_shard(WorkerRef who, LeaseRef lease, ShardFailure failure) override;
+  Task<Answer<FailAnswer>> fail_shard(WorkerRef who, LeaseRef lease, ShardFailure failure) override;
 
- private:
+ protected:
+  /// First writer wins: an identity that is there already stays as it is, and only what was really inserted
+  /// is counted.
+  virtual InsertCounts insert_outcomes(Database& db, int64_t run, const OutcomeBatch& batch) const = 0;
+
   template <class Work>
   auto write(Work work) {
     return submit(writes_, std::move(work));
@@ -107,34 +122,31 @@ class SqliteStore final : public Store {
   auto read(Work work) {
     return submit(reads_, std::move(work));
   }
-  Result<void> lock_file();
-  void prepare_schema(Database& db);
-  void recover(Database& db);
-  void serve_writes();
-  void serve_reads(Database& db);
-  void commit_group(std::vector<std::unique_ptr<Command>>& group);
-  std::shared_ptr<const ChunkCache::Chunk> load_chunk(Database& db, int64_t dataset, int64_t row);
 
-  const SqliteOptions options_;
-  std::string path_;
-  std::string temporary_directory_;  // to be removed at the end; empty: none
-  UniqueFd lock_;
+  const LeasePolicy leases_;
   std::string incarnation_;
   CommandQueue writes_, reads_;
+
+ private:
+  std::shared_ptr<const ChunkCache::Chunk> load_chunk(Database& db, int64_t dataset, int64_t row);
+
   ChunkCache chunk_cache_;
-  std::unique_ptr<Database> writer_;
-  std::vector<std::unique_ptr<Database>> readers_;
-  std::vector<std::jthread> threads_;
 };
+
+/// Lists of row numbers as one parameter: `IN ` + this, for the parameter ?2 in either dialect.
+#define ASSAY_SQLITE_LIST(parameter) "(SELECT value FROM json_each('[' || " parameter " || ']'))"
+#define ASSAY_POSTGRES_LIST(parameter) "(SELECT unnest(string_to_array(" parameter ", ',')::bigint[]))"
 
 /// Keeps `receipt`, in the transaction of the work that it is of.
 Answer<> keep_receipt(Database& db, int64_t project, const std::optional<Receipt>& receipt);
 bool used_by_open_run(Database& db, SourceKind kind, int64_t source);
-Answer<Container> find_container(Database& db, int64_t project, const std::string& name);
-Answer<Run> find_run(Database& db, int64_t project, const std::string& id);
+Answer<Container> find_container(Database& db, const Access& access, const std::string& name);
+Answer<Run> find_run(Database& db, const Access& access, const std::string& id);
+/// Nobody else changes the run, or hands its shards out for the first time, until this transaction ends.
+void lock_run(Database& db, int64_t run);
 /// Ends what is left of a run's shards.
 void end_shards(Database& db, int64_t run);
-/// Puts back leases that ran out or were never accepted; how many.
-int64_t expire_leases(Database& db, const LeasePolicy& policy, int64_t now);
+/// Running → finalizing when nothing is left to do; true: this call did it. The run is locked.
+bool end_if_complete(Database& db, int64_t run);
 
 }  // namespace assay::api

@@ -1,11 +1,11 @@
 // Evaluators and their versions.
-#include "api/store/sqlite_impl.hpp"
+#include "api/store/sql_store.hpp"
 #include "core/id.hpp"
 
 namespace assay::api {
 namespace {
 
-Evaluator evaluator_from(const Statement& row) {
+Evaluator evaluator_from(const Rows& row) {
   Evaluator evaluator;
   evaluator.row = row.integer(0);
   evaluator.id = row.text(1);
@@ -38,22 +38,22 @@ std::unexpected<Problem> evaluator_name_taken() {
 
 }  // namespace
 
-Task<Answer<>> SqliteStore::create_evaluator(int64_t project, Evaluator evaluator,
-                                             std::optional<Receipt> receipt) {
+Task<Answer<>> SqlStore::create_evaluator(int64_t project, Evaluator evaluator,
+                                          std::optional<Receipt> receipt) {
   return write([=](Database& db) -> Answer<> {
     ASSAY_OK(keep_receipt(db, project, receipt));
-    const auto made = db.run(
+    const auto made = db.integer(
         "INSERT INTO evaluators(public_id, project, name, version, spec, created_at, updated_at) "
-        "VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id",
         evaluator.id, project, evaluator.name, evaluator.version, evaluator.spec, evaluator.created_at,
         evaluator.updated_at);
-    if (made == 0) return evaluator_name_taken();
-    add_version(db, db.last_row(), evaluator);
+    if (!made) return evaluator_name_taken();
+    add_version(db, *made, evaluator);
     return {};
   });
 }
 
-Task<Answer<Listing<Evaluator>>> SqliteStore::evaluators(int64_t project, Page page) {
+Task<Answer<Listing<Evaluator>>> SqlStore::evaluators(int64_t project, Page page) {
   return read([=](Database& db) -> Answer<Listing<Evaluator>> {
     Listing<Evaluator> list;
     list.total =
@@ -67,11 +67,11 @@ Task<Answer<Listing<Evaluator>>> SqliteStore::evaluators(int64_t project, Page p
   });
 }
 
-Task<Answer<Evaluator>> SqliteStore::evaluator(int64_t project, std::string name) {
+Task<Answer<Evaluator>> SqlStore::evaluator(int64_t project, std::string name) {
   return read([=](Database& db) -> Answer<Evaluator> { return find_evaluator(db, project, name); });
 }
 
-Task<Answer<>> SqliteStore::update_evaluator(int64_t project, Evaluator evaluator) {
+Task<Answer<>> SqlStore::update_evaluator(int64_t project, Evaluator evaluator) {
   return write([=](Database& db) -> Answer<> {
     ASSAY_TRY(const auto stored, find_evaluator(db, project, evaluator.id));
     if (stored.version + 1 != evaluator.version)
@@ -87,17 +87,17 @@ Task<Answer<>> SqliteStore::update_evaluator(int64_t project, Evaluator evaluato
   });
 }
 
-Task<Answer<Evaluator>> SqliteStore::delete_evaluator(int64_t project, std::string name) {
+Task<Answer<Evaluator>> SqlStore::delete_evaluator(int64_t project, std::string name) {
   return write([=](Database& db) -> Answer<Evaluator> {
     ASSAY_TRY(auto evaluator, find_evaluator(db, project, name));
+    // Kept, unnamed: finished runs point to its versions. First: see delete_container().
+    db.run("UPDATE evaluators SET gone = 1 WHERE id = ?", evaluator.row);
     const auto used = db.integer(
         "SELECT 1 FROM run_evaluators e JOIN runs r ON r.id = e.run WHERE e.evaluator = ? AND r.status < 3 "
         "LIMIT 1",
         evaluator.row);
     if (used)
       return refuse(409, "evaluator_in_use", "a run that has not ended uses this evaluator; cancel it first");
-    // Kept, unnamed: finished runs point to its versions.
-    db.run("UPDATE evaluators SET gone = 1 WHERE id = ?", evaluator.row);
     return evaluator;
   });
 }
