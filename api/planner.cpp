@@ -17,14 +17,25 @@ constexpr int64_t kMaxOutcomes = 100'000'000;
 
 struct Pinned {
   std::vector<Evaluator> evaluators;
-  std::string specs;  ///< the run specification's "evaluators"
+  std::string specs;                  ///< the run specification's "evaluators"
+  std::vector<std::string> required;  ///< labels that a worker needs to run them
 };
+
+/// A worker says which languages it runs, and whether it can install packages for them.
+void add_required(const Json& spec, std::vector<std::string>& required) {
+  if (!spec.contains("language")) return;
+  const auto language = spec["language"].get<std::string>();
+  required.push_back("language:" + language);
+  if (spec.contains("requirements") && !spec["requirements"].empty())
+    required.push_back("packages:" + language);
+}
 
 std::string evaluator_spec(const Evaluator& evaluator, size_t index) {
   Json json = *parse_json(evaluator.spec);
   Json spec = {
       {"index", index}, {"id", evaluator.id}, {"version", evaluator.version}, {"name", evaluator.name}};
-  for (const auto* key : {"type", "language", "code", "params", "limits", "pass_threshold"})
+  for (const auto* key : {"type", "language", "code", "params", "limits", "pass_threshold", "grants",
+                          "isolation", "requirements"})
     if (json.contains(key)) spec[key] = json[key];
   return dump_json(spec);
 }
@@ -44,6 +55,7 @@ Task<Answer<Pinned>> pin_evaluators(Store& store, int64_t project, std::vector<s
       co_return invalid(param, "evaluator " + json_quote(names[i]) + " is named twice");
     if (i > 0) pinned.specs += ',';
     pinned.specs += evaluator_spec(*evaluator, i);
+    add_required(*parse_json(evaluator->spec), pinned.required);
     pinned.evaluators.push_back(std::move(*evaluator));
   }
   pinned.specs += ']';
@@ -108,16 +120,12 @@ Answer<> check_kinds(const RunRequest& request) {
   return {};
 }
 
-Answer<> check_sizes(const RunRequest& request, const Side& sample, const Side& truth, size_t evaluators) {
+Answer<> check_sizes(const Side& sample, const Side& truth) {
   if (!sample.join && sample.count != truth.count)
     return invalid("ground_truth", "the sample has " + std::to_string(sample.count) +
                                        " rows and the ground truth " + std::to_string(truth.count) +
                                        ": give both a limit, or a join column, so that they pair up");
   if (sample.count == 0) return invalid("sample", "there is nothing to evaluate: the sources have no rows");
-  const auto per_item = static_cast<int64_t>(evaluators) * request.trials;
-  if (sample.count > kMaxOutcomes / per_item)
-    return invalid("trials", "the run would have more than " + std::to_string(kMaxOutcomes) +
-                                 " outcomes; cut it into several runs");
   return {};
 }
 
@@ -144,19 +152,110 @@ std::string run_detail(const RunRequest& request, const Container& container, co
   return out;
 }
 
-std::string run_spec(const Run& run, const Pinned& pinned, const Side& sample, const Side& truth) {
+std::string run_spec(const Run& run, const Pinned& pinned, std::string_view models, std::string_view sample,
+                     std::string_view truth) {
   std::string out;
   {
     JsonObject spec(out);
     spec.text("id", run.id);
     spec.number("items", run.items);
     spec.number("trials", run.trials);
-    spec.raw("models", "[\"\"]");
+    spec.raw("models", models);
     spec.raw("evaluators", pinned.specs);
-    spec.raw("sample", worker_json(sample));
-    spec.raw("ground_truth", worker_json(truth));
+    spec.raw("sample", sample);
+    spec.raw("ground_truth", truth);
   }
   return out;
+}
+
+/// What a run is beside its items.
+void set_terms(NewRun& plan, const RunRequest& request, const Pinned& pinned) {
+  Run& run = plan.run;
+  run.id = make_id("run_");
+  run.environment = request.environment;
+  run.priority = request.priority;
+  run.required = request.required;
+  run.required.insert(run.required.end(), pinned.required.begin(), pinned.required.end());
+  std::ranges::sort(run.required);
+  const auto twice = std::ranges::unique(run.required);
+  run.required.erase(twice.begin(), twice.end());
+  run.evaluators = static_cast<int64_t>(pinned.evaluators.size());
+  run.created_at = now_ms();
+  for (const auto& evaluator : pinned.evaluators)
+    plan.evaluators.push_back({evaluator.row, evaluator.version});
+}
+
+void set_shards(NewRun& plan, const RunRequest& request) {
+  plan.shard_size = request.shard_size.value_or(default_shard_size(plan.run.items));
+  plan.run.shards = (plan.run.items + plan.shard_size - 1) / plan.shard_size;
+}
+
+/// The source of one side of a run that there was.
+Task<Answer<NewRun::Source>> source_of(Store& store, Access access, Json side) {
+  if (side["type"] == "container") {
+    const auto container = co_await store.container(access, side["container"].get<std::string>());
+    if (!container) co_return std::unexpected(container.error());
+    co_return NewRun::Source{SourceKind::container, container->row};
+  }
+  const auto dataset = co_await store.dataset(access.project, side["dataset"].get<std::string>());
+  if (!dataset) co_return std::unexpected(dataset.error());
+  co_return NewRun::Source{SourceKind::dataset, dataset->row};
+}
+
+/// The detail of the run that there was, with what is this one's own.
+std::string detail_again(const Run& source, const RunRequest& request, const Pinned& pinned) {
+  Json detail = *parse_json(source.detail);
+  detail["evaluators"] = Json::array();
+  for (const auto& evaluator : pinned.evaluators) detail["evaluators"].push_back(evaluator.id);
+  detail["config"] = *parse_json(request.config);
+  detail["metadata"] = *parse_json(request.metadata);
+  detail["source_run"] = source.id;
+  return dump_json(detail);
+}
+
+Answer<> check_size(int64_t items, size_t evaluators, int64_t trials) {
+  const auto per_item = static_cast<int64_t>(evaluators) * trials;
+  if (items <= kMaxOutcomes / per_item) return {};
+  return invalid("trials", "the run would have more than " + std::to_string(kMaxOutcomes) +
+                               " outcomes; cut it into several runs");
+}
+
+/// The items of a run that there was, judged anew.
+Task<Answer<NewRun>> plan_again(Store& store, Access access, RunRequest request) {
+  const auto source = co_await store.run(access, *request.source_run);
+  if (!source) {
+    Problem problem = source.error();
+    problem.param = "source_run";
+    co_return std::unexpected(std::move(problem));
+  }
+  if (!is_terminal(source->status))
+    co_return refuse(409, "run_not_finished", "the source run has not ended yet", "source_run");
+  const auto pinned = co_await pin_evaluators(store, access.project, request.evaluators);
+  if (!pinned) co_return std::unexpected(pinned.error());
+  ASSAY_CO_OK(check_size(source->items, pinned->evaluators.size(), source->trials * source->models));
+  auto rows = co_await store.run_rows(source->row);
+  if (!rows) co_return std::unexpected(rows.error());
+  const Json spec = *parse_json(source->spec);
+  NewRun plan;
+  set_terms(plan, request, *pinned);
+  plan.run.source_run = source->id;
+  plan.run.items = source->items;
+  plan.run.trials = source->trials;
+  plan.run.models = source->models;
+  plan.container = source->container;
+  plan.run.spec = run_spec(plan.run, *pinned, dump_json(spec["models"]), dump_json(spec["sample"]),
+                           dump_json(spec["ground_truth"]));
+  plan.run.detail = detail_again(*source, request, *pinned);
+  set_shards(plan, request);
+  plan.sources = {{SourceKind::container, source->container}};
+  for (const auto* side : {"sample", "ground_truth"}) {
+    const auto found = co_await source_of(store, access, spec[side]);
+    if (!found) co_return std::unexpected(found.error());
+    plan.sources.push_back(*found);
+  }
+  plan.sample_rows = std::move(rows->sample);
+  plan.ground_truth_rows = std::move(rows->ground_truth);
+  co_return plan;
 }
 
 }  // namespace
@@ -183,6 +282,7 @@ std::vector<int64_t> choose_rows(int64_t from, int64_t to, int64_t count, uint64
 }
 
 Task<Answer<NewRun>> plan_run(Store& store, Access access, RunRequest request) {
+  if (request.source_run) co_return co_await plan_again(store, std::move(access), std::move(request));
   ASSAY_CO_OK(check_kinds(request));
   const auto container = co_await store.container(access, request.container);
   if (!container) co_return std::unexpected(container.error());
@@ -192,7 +292,8 @@ Task<Answer<NewRun>> plan_run(Store& store, Access access, RunRequest request) {
   if (!sample) co_return std::unexpected(sample.error());
   auto truth = co_await resolve_side(store, access, *container, request.ground_truth, "ground_truth");
   if (!truth) co_return std::unexpected(truth.error());
-  ASSAY_CO_OK(check_sizes(request, *sample, *truth, pinned->evaluators.size()));
+  ASSAY_CO_OK(check_sizes(*sample, *truth));
+  ASSAY_CO_OK(check_size(sample->count, pinned->evaluators.size(), request.trials));
 
   NewRun plan;
   plan.ground_truth_rows = truth->rows;
@@ -201,19 +302,13 @@ Task<Answer<NewRun>> plan_run(Store& store, Access access, RunRequest request) {
     if (!joined) co_return std::unexpected(joined.error());
     plan.ground_truth_rows = std::move(*joined);
   }
-  plan.run.id = make_id("run_");
-  plan.run.environment = request.environment;
+  set_terms(plan, request, *pinned);
   plan.run.items = sample->count;
   plan.run.trials = request.trials;
-  plan.run.evaluators = static_cast<int64_t>(pinned->evaluators.size());
-  plan.run.created_at = now_ms();
-  plan.run.spec = run_spec(plan.run, *pinned, *sample, *truth);
+  plan.run.spec = run_spec(plan.run, *pinned, "[\"\"]", worker_json(*sample), worker_json(*truth));
   plan.run.detail = run_detail(request, *container, *pinned, *sample, *truth);
-  plan.shard_size = request.shard_size.value_or(default_shard_size(plan.run.items));
-  plan.run.shards = (plan.run.items + plan.shard_size - 1) / plan.shard_size;
+  set_shards(plan, request);
   plan.container = container->row;
-  for (const auto& evaluator : pinned->evaluators)
-    plan.evaluators.push_back({evaluator.row, evaluator.version});
   plan.sources = {
       {SourceKind::container, container->row}, {sample->kind, sample->row}, {truth->kind, truth->row}};
   plan.sample_rows = std::move(sample->rows);

@@ -33,7 +33,10 @@ struct RunRequest {
   std::string environment = "main";
   int64_t trials = 1;
   std::optional<int64_t> shard_size;
-  std::string config;  ///< the body as it was sent
+  int64_t priority = 0;
+  std::vector<std::string> required;      ///< labels of the workers that may have it
+  std::optional<std::string> source_run;  ///< evaluate the items of this run again
+  std::string config;                     ///< the body as it was sent
 };
 
 /// 422 for what is not well-formed; nothing is looked up.

@@ -27,7 +27,7 @@ std::vector<Route> health_routes() {
 std::vector<Route> all_routes() {
   std::vector<Route> routes;
   for (const auto& part : {health_routes(), container_routes(), dataset_routes(), evaluator_routes(),
-                           run_routes(), worker_routes()})
+                           run_routes(), worker_routes(), audit_routes()})
     routes.insert(routes.end(), part.begin(), part.end());
   return routes;
 }

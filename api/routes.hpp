@@ -13,6 +13,7 @@ std::vector<Route> dataset_routes();
 std::vector<Route> evaluator_routes();
 std::vector<Route> run_routes();
 std::vector<Route> worker_routes();
+std::vector<Route> audit_routes();
 
 std::vector<Route> all_routes();
 

@@ -87,7 +87,8 @@ std::optional<SourceRequest> read_source(Fields& body, std::string_view key) {
 Answer<RunRequest> run_request_from(const Json& json) {
   Fields body(json);
   RunRequest request;
-  request.container = body.text("container", kLabelLength);
+  request.source_run = body.maybe_text("source_run", kLabelLength);
+  request.container = request.source_run ? "" : body.text("container", kLabelLength);
   body.array("evaluators", 64);
   request.evaluators = body.maybe_texts("evaluators", 64);
   if (const Json* list = body.maybe_array("evaluators", 64); list != nullptr && list->empty())
@@ -97,12 +98,19 @@ Answer<RunRequest> run_request_from(const Json& json) {
   request.metadata = body.object_text("metadata");
   request.environment = body.maybe_text("environment", kLabelLength).value_or("main");
   request.trials = body.maybe_integer("trials", 1, 100).value_or(1);
+  request.priority = body.maybe_integer("priority", -100, 100).value_or(0);
+  request.required = body.maybe_texts("labels", 64);
   request.shard_size = body.maybe_integer("shard_size", 1, 10'000);
   const auto mode = body.word("mode", {"pointwise", "pairwise"}, "pointwise");
   ASSAY_OK(body.done());
   if (mode == "pairwise") return not_implemented("mode", "this build does not evaluate pairwise yet");
-  if (!request.sample && !request.ground_truth)
+  if (request.source_run) {
+    for (const auto* key : {"container", "sample", "ground_truth", "trials"})
+      if (body.has(key))
+        return invalid(key, "a run with source_run has the items of that run: leave this out");
+  } else if (!request.sample && !request.ground_truth) {
     return invalid("sample", "sample and ground_truth are both missing: give at least one");
+  }
   request.config = dump_json(json);
   return request;
 }

@@ -20,6 +20,18 @@ RunNames names_of(const Run& run) {
   return names;
 }
 
+void append_progress(JsonObject& object, const Run& run) {
+  JsonObject progress(object.key("progress"));
+  progress.number("items_done", run.outcomes / run.per_item());
+  progress.number("items_total", run.items);
+  progress.number("outcomes_done", run.outcomes);
+  progress.number("outcomes_total", run.items * run.per_item());
+  progress.number("errors", run.errors);
+  progress.number("shards_done", run.shards_done);
+  progress.number("shards_total", run.shards);
+  if (run.shards_aside > 0) progress.number("shards_set_aside", run.shards_aside);
+}
+
 void append_run(JsonObject& object, const Run& run, std::string_view metrics) {
   object.text("object", "evaluation.run");
   object.text("id", run.id);
@@ -27,15 +39,12 @@ void append_run(JsonObject& object, const Run& run, std::string_view metrics) {
   object.text("status", to_string(run.status));
   object.members_of(run.detail);
   object.text("environment", run.environment);
+  object.number("priority", run.priority);
+  append_json_array(object.key("labels"), run.required,
+                    [](std::string& out, const std::string& label) { append_json_quote(out, label); });
+  if (run.paused) object.raw("paused", "true");
   if (!metrics.empty()) object.raw("metrics", metrics);
-  {
-    JsonObject progress(object.key("progress"));
-    progress.number("items_done", run.outcomes / run.per_item());
-    progress.number("items_total", run.items);
-    progress.number("outcomes_done", run.outcomes);
-    progress.number("outcomes_total", run.items * run.per_item());
-    progress.number("errors", run.errors);
-  }
+  append_progress(object, run);
   append_json_array(object.key("sandbox"), run.sandboxes,
                     [](std::string& out, const std::string& mode) { append_json_quote(out, mode); });
   object.number("estimated_spend", 0);

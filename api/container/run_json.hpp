@@ -19,6 +19,9 @@ struct RunNames {
 RunNames names_of(const Run& run);
 
 /// `metrics`: a JSON array, or empty for none.
+/// The member "progress".
+void append_progress(JsonObject& object, const Run& run);
+
 void append_run(JsonObject& object, const Run& run, std::string_view metrics);
 void append_result(std::string& out, const ResultRow& result, const RunNames& names);
 

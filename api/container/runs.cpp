@@ -1,6 +1,7 @@
 // Evaluation runs: planned, watched, cancelled.
 #include <nlohmann/json.hpp>
 
+#include "api/container/events.hpp"
 #include "api/container/list.hpp"
 #include "api/container/results.hpp"
 #include "api/container/run_json.hpp"
@@ -91,7 +92,7 @@ Task<Answer<>> append_first_results(Context& context, const Run& run, JsonObject
 
 Task<Answer<Response>> show(Context& context, const Run& run) {
   std::string metrics = run.metrics;
-  if (!is_terminal(run.status)) {
+  if (metrics.empty()) {  // it goes on, or was cancelled
     auto partial = co_await metrics_so_far(context, run);
     if (!partial) co_return std::unexpected(partial.error());
     metrics = std::move(*partial);
@@ -101,7 +102,8 @@ Task<Answer<Response>> show(Context& context, const Run& run) {
   {
     JsonObject object(response.body);
     append_run(object, run, metrics);
-    if (run.status == RunStatus::completed) shown = co_await append_first_results(context, run, object);
+    if (is_terminal(run.status) && run.outcomes > 0)
+      shown = co_await append_first_results(context, run, object);
   }
   if (!shown) co_return std::unexpected(shown.error());
   co_return response;
@@ -113,13 +115,43 @@ Task<Answer<Response>> get_run(Context& context, Request& request) {
   co_return co_await show(context, *run);
 }
 
-Task<Answer<Response>> cancel_run(Context& context, Request& request) {
-  const auto cancelled = co_await context.store.cancel_run(request.principal.access, request.parameters[0]);
-  if (!cancelled) co_return std::unexpected(cancelled.error());
+/// Asks the store for a change of the run, and shows the run as it is then.
+template <class Done>
+Task<Answer<Response>> show_changed(Context& context, Request& request, Done done) {
+  if (!done) co_return std::unexpected(done.error());
   const auto run = co_await context.store.run(request.principal.access, request.parameters[0]);
   if (!run) co_return std::unexpected(run.error());
   context.metrics.forget(run->row);
   co_return co_await show(context, *run);
+}
+
+Task<Answer<Response>> cancel_run(Context& context, Request& request) {
+  auto done = co_await context.store.cancel_run(request.principal.access, request.parameters[0]);
+  co_return co_await show_changed(context, request, std::move(done));
+}
+
+Task<Answer<Response>> pause_run(Context& context, Request& request) {
+  auto done = co_await context.store.pause_run(request.principal.access, request.parameters[0], true);
+  co_return co_await show_changed(context, request, std::move(done));
+}
+
+Task<Answer<Response>> resume_run(Context& context, Request& request) {
+  auto done = co_await context.store.pause_run(request.principal.access, request.parameters[0], false);
+  if (done) context.tell(Change::work);
+  co_return co_await show_changed(context, request, std::move(done));
+}
+
+Task<Answer<Response>> retry_run(Context& context, Request& request) {
+  auto done = co_await context.store.retry_run(request.principal.access, request.parameters[0]);
+  if (done) context.tell(Change::work);
+  co_return co_await show_changed(context, request, std::move(done));
+}
+
+Task<Answer<Response>> delete_run(Context& context, Request& request) {
+  const auto gone = co_await context.store.delete_run(request.principal.access, request.parameters[0]);
+  if (!gone) co_return std::unexpected(gone.error());
+  context.metrics.forget(gone->row);
+  co_return deleted_response("evaluation.run", gone->id);
 }
 
 }  // namespace
@@ -129,7 +161,12 @@ std::vector<Route> run_routes() {
       {"POST", "/evaluation/runs", kMaySubmit, Body::json, create_run, true},
       {"GET", "/evaluation/runs", kMayRead, Body::none, list_runs},
       {"GET", "/evaluation/runs/{}", kMayRead, Body::none, get_run},
+      {"DELETE", "/evaluation/runs/{}", kMaySubmit, Body::none, delete_run},
       {"POST", "/evaluation/runs/{}/cancel", kMaySubmit, Body::none, cancel_run},
+      {"POST", "/evaluation/runs/{}/pause", kMaySubmit, Body::none, pause_run},
+      {"POST", "/evaluation/runs/{}/resume", kMaySubmit, Body::none, resume_run},
+      {"POST", "/evaluation/runs/{}/retry", kMaySubmit, Body::none, retry_run},
+      {"GET", "/evaluation/runs/{}/events", kMayRead, Body::none, run_events},
       {"GET", "/evaluation/runs/{}/results", kMayRead, Body::none, run_results},
   };
 }

@@ -221,9 +221,9 @@ std::vector<Lease> claim_new(Database& db, const ClaimRequest& request, const Kn
 void give_back(Database& db, int64_t worker) {
   // What ran and came to nothing counts against the shard: it may be what ended the worker.
   db.run(
-      "UPDATE shards SET state = 0, attempts = attempts + accepted, fruitless = fruitless + accepted, token "
-      "= "
-      "NULL, worker = NULL, claim = NULL WHERE state = 1 AND worker = ?",
+      "UPDATE shards SET state = 0, attempts = attempts + accepted, fruitless = fruitless + accepted, "
+      "error = CASE WHEN accepted = 1 THEN 'internal: its worker ended while it ran' ELSE error END, "
+      "token = NULL, worker = NULL, claim = NULL WHERE state = 1 AND worker = ?",
       worker);
 }
 

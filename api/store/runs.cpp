@@ -182,7 +182,7 @@ bool end_if_complete(Database& db, int64_t run) {
         "WHERE run = ?1 AND state = 4 ORDER BY idx LIMIT 1",
         run);
     if (!row.step()) return true;
-    error = std::to_string(row.integer(0)) + " shards were set aside, the first with items " +
+    error = "shards set aside: " + std::to_string(row.integer(0)) + "; the first, with the items " +
             std::to_string(row.integer(2)) + " to " + std::to_string(row.integer(3) - 1) + ": " + row.text(1);
   }
   db.run("UPDATE runs SET error = ? WHERE id = ?", error, run);

@@ -66,6 +66,15 @@ Task<Result<>> check_requirements(Pool& pool, const Requirements& required) {
                                           "; `assay doctor` says why and what to do");
 }
 
+Task<std::vector<std::string_view>> working_languages(Pool& pool) {
+  std::vector<std::string_view> working;
+  for (const Language& language : languages()) {
+    const LanguageTrial trial = co_await try_language(pool, language.name);
+    if (trial.ok) working.push_back(language.name);
+  }
+  co_return working;
+}
+
 Task<std::string> why_not_better(Mode mode) {
   const auto executor = co_await asio::this_coro::executor;
   std::string why;

@@ -122,7 +122,9 @@ class Fixture {
   void be_away(std::chrono::milliseconds time) { now_ms_ += time.count(); }
   Access access() const { return {project_, {}}; }
 
-  std::string create_run(int64_t items, int64_t shard_size, int64_t evaluators = 1) {
+  using Change = std::function<void(NewRun&)>;
+  std::string create_run(int64_t items, int64_t shard_size, int64_t evaluators = 1,
+                         const Change& change = {}) {
     NewRun plan;
     plan.run.id = make_id("run_");
     plan.run.items = items;
@@ -133,8 +135,20 @@ class Fixture {
     plan.container = wait(store_->container(access(), "app"))->row;
     plan.evaluators = {{wait(store_->evaluator(project_, "exact"))->row, 1}};
     plan.sources = {{SourceKind::container, plan.container}};
+    if (change) change(plan);
     const auto created = wait(store_->create_run(project_, plan, std::nullopt));
     if (!created) FAIL(created.error().message);
+    return plan.run.id;
+  }
+  /// Of the other project, which has no container.
+  std::string create_run_of_other(int64_t items, int64_t shard_size) {
+    NewRun plan;
+    plan.run.id = make_id("run_");
+    plan.run.items = items;
+    plan.run.shards = (items + shard_size - 1) / shard_size;
+    plan.run.spec = plan.run.detail = "{}";
+    plan.shard_size = shard_size;
+    REQUIRE(wait(store_->create_run(other_, plan, std::nullopt)));
     return plan.run.id;
   }
   WorkerRef add_worker(const std::string& name, const std::string& boot) {
@@ -434,6 +448,291 @@ TEST_CASE("Store: many threads complete a run exactly once", "[api][store]") {
   CHECK(last == 1);
   CHECK(f.run(run).status == RunStatus::finalizing);
   CHECK(f.run(run).shards_done == 64);
+}
+
+TEST_CASE("Store: a shard that loses its worker again and again is set aside", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  const auto run = f.create_run(4, 2);
+  const auto good = f.add_worker("good", "b");
+  for (int round = 0; round < 3; ++round) {
+    const auto doomed = f.add_worker("doomed", "boot-" + std::to_string(round));
+    const auto leases = f.claim(doomed);
+    REQUIRE(leases.size() == 1);
+    CHECK(leases[0].ref.shard == 0);
+    f.accept(doomed, leases[0]);
+  }
+  f.add_worker("doomed", "boot-3");
+  f.advance(std::chrono::seconds(1));
+  const auto rest = f.claim(good, 4);
+  REQUIRE(rest.size() == 1);
+  CHECK(rest[0].ref.shard == 1);
+  REQUIRE(f.wait(f.store().append(good, rest[0].ref, scores(2, 4, 1))));
+  CHECK(f.complete(good, rest[0])->last);
+  CHECK(f.run(run).shards_aside == 1);
+  CHECK(f.run(run).error.starts_with("shards set aside: 1; the first, with the items 0 to 1: internal: "));
+  CHECK(*f.wait(f.store().finish_run(f.run(run).row, "[1]")));
+  CHECK(f.run(run).status == RunStatus::error);
+  CHECK(f.run(run).metrics == "[1]");
+  CHECK(f.run(run).outcomes == 2);
+  // Retried, it gets three lives again.
+  CHECK(*f.wait(f.store().retry_run(f.access(), run)) == 2);
+  CHECK(f.run(run).status == RunStatus::running);
+  CHECK(f.run(run).error.empty());
+  const auto again = f.claim(good, 4);
+  REQUIRE(again.size() == 1);
+  CHECK(again[0].attempt == 1);
+  REQUIRE(f.wait(f.store().append(good, again[0].ref, scores(0, 2, 1))));
+  CHECK(f.complete(good, again[0])->last);
+}
+
+TEST_CASE("Store: while nobody could renew them no leases run out", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  f.create_run(4, 4);
+  const auto worker = f.add_worker("one", "b");
+  const auto lease = f.claim(worker)[0];
+  f.accept(worker, lease);
+  f.be_away(std::chrono::hours(1));
+  REQUIRE(f.wait(f.store().tick()));
+  f.accept(worker, lease);
+  f.be_away(-std::chrono::hours(2));  // the clock was set back
+  REQUIRE(f.wait(f.store().tick()));
+  f.advance(std::chrono::seconds(31));
+  CHECK(f.wait(f.store().heartbeat(worker, "run", {lease.ref}))->verdicts[0] == LeaseVerdict::lost);
+}
+
+TEST_CASE("Store: a paused run hands nothing out and takes what it is given", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  const auto run = f.create_run(4, 2);
+  const auto worker = f.add_worker("one", "b");
+  const auto lease = f.claim(worker)[0];
+  REQUIRE(f.wait(f.store().pause_run(f.access(), run, true)));
+  CHECK(f.run(run).paused);
+  CHECK(f.claim(worker).empty());
+  CHECK(f.wait(f.store().heartbeat(worker, "run", {lease.ref}))->verdicts[0] == LeaseVerdict::pause);
+  CHECK(f.wait(f.store().append(worker, lease.ref, scores(0, 1, 1)))->inserted == 1);
+  REQUIRE(f.wait(f.store().release(worker, lease.ref)));
+  CHECK(f.claim(worker).empty());
+  REQUIRE(f.wait(f.store().pause_run(f.access(), run, false)));
+  CHECK(f.claim(worker, 4).size() == 2);
+  REQUIRE(f.wait(f.store().cancel_run(f.access(), run)));
+  CHECK(f.code(f.wait(f.store().pause_run(f.access(), run, true))) == "run_finished");
+}
+
+TEST_CASE("Store: retrying forgets what erred, and only that", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  const auto run = f.create_run(6, 3);
+  const auto worker = f.add_worker("one", "b");
+  const auto leases = f.claim(worker, 2);
+  CHECK(f.code(f.wait(f.store().retry_run(f.access(), run))) == "run_not_finished");
+  OutcomeBatch first = scores(0, 2, 1);
+  first.add({{2, 0, 0, 0}, Outcome::errored(ErrorKind::timeout, "slow")});
+  REQUIRE(f.wait(f.store().append(worker, leases[0].ref, std::move(first))));
+  REQUIRE(f.wait(f.store().append(worker, leases[1].ref, scores(3, 6, 1))));
+  REQUIRE(f.complete(worker, leases[0]));
+  REQUIRE(f.complete(worker, leases[1])->last);
+  REQUIRE(f.wait(f.store().finish_run(f.run(run).row, "[]")));
+  CHECK(f.run(run).errors == 1);
+
+  CHECK(*f.wait(f.store().retry_run(f.access(), run)) == 1);
+  CHECK(f.run(run).outcomes == 5);
+  CHECK(f.run(run).errors == 0);
+  CHECK(f.run(run).metrics.empty());
+  // What a worker of before still brings is of before: the run has forgotten it.
+  OutcomeBatch stale;
+  stale.add({{2, 0, 0, 0}, Outcome::errored(ErrorKind::timeout, "slow")});
+  CHECK(f.wait(f.store().append(worker, leases[0].ref, std::move(stale)))->inserted == 0);
+  const auto again = f.claim(worker, 4);
+  REQUIRE(again.size() == 1);
+  CHECK(again[0].done == std::vector<Range>{{0, 2}});
+  REQUIRE(f.wait(f.store().append(worker, again[0].ref, scores(2, 3, 0.5))));
+  CHECK(f.complete(worker, again[0])->last);
+  REQUIRE(f.wait(f.store().finish_run(f.run(run).row, "[]")));
+  CHECK(f.run(run).status == RunStatus::completed);
+  CHECK(f.code(f.wait(f.store().retry_run(f.access(), run))) == "nothing_to_retry");
+  REQUIRE(f.wait(f.store().delete_container(f.access(), "app")));
+  CHECK(f.code(f.wait(f.store().retry_run(f.access(), run))) == "source_deleted");
+}
+
+TEST_CASE("Store: a deleted run is gone at once, and its rows in time", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  const auto run = f.create_run(6, 3);
+  CHECK(f.code(f.wait(f.store().delete_run(f.access(), run))) == "run_not_finished");
+  const auto worker = f.add_worker("one", "b");
+  const auto lease = f.claim(worker)[0];
+  REQUIRE(f.wait(f.store().append(worker, lease.ref, scores(0, 3, 1))));
+  REQUIRE(f.wait(f.store().cancel_run(f.access(), run)));
+  const auto row = f.run(run).row;
+  REQUIRE(f.wait(f.store().delete_run(f.access(), run)));
+  CHECK(f.code(f.wait(f.store().run(f.access(), run))) == "run_not_found");
+  CHECK(f.wait(f.store().runs(f.access(), {}, {}))->total == 0);
+  CHECK(f.code(f.wait(f.store().append(worker, lease.ref, scores(0, 3, 1)))) == "run_not_found");
+  for (int i = 0; i < 3; ++i) REQUIRE(f.wait(f.store().tick()));
+  CHECK(f.wait(f.store().count_results(row, {})) == 0);
+}
+
+TEST_CASE("Store: ended runs are kept as long as the operator says", "[api][store]") {
+  LeasePolicy policy;
+  policy.retention = std::chrono::milliseconds(1);
+  Fixture f(GENERATE(from_range(kinds())), policy);
+  const auto ended = f.create_run(2, 2), open = f.create_run(2, 2);
+  REQUIRE(f.wait(f.store().cancel_run(f.access(), ended)));
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));  // the wall clock's, not the leases'
+  REQUIRE(f.wait(f.store().tick()));
+  CHECK(f.code(f.wait(f.store().run(f.access(), ended))) == "run_not_found");
+  CHECK(f.run(open).id == open);
+}
+
+TEST_CASE("Store: labels, environments and priorities direct what a worker gets", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  const auto plain = f.create_run(4, 2);
+  const auto gpu =
+      f.create_run(4, 2, 1, [](NewRun& plan) { plan.run.required = {"gpu:a100", "language:lua"}; });
+  const auto urgent = f.create_run(4, 2, 1, [](NewRun& plan) { plan.run.priority = 5; });
+  const auto staging = f.create_run(4, 2, 1, [](NewRun& plan) { plan.run.environment = "staging"; });
+  const auto runs_of = [&](std::vector<std::string> environments, std::vector<std::string> labels) {
+    const auto name = make_id("w");
+    const auto id = f.wait(f.store().register_worker(
+        f.project(), {name, "b", "v", "full", std::move(environments), 4, std::move(labels)}));
+    const WorkerRef who{f.project(), *id, "b"};
+    std::vector<std::string> runs;
+    for (const auto& lease : f.claim(who, 8)) {
+      if (runs.empty() || runs.back() != lease.ref.run) runs.push_back(lease.ref.run);
+      REQUIRE(f.wait(f.store().release(who, lease.ref)));
+    }
+    std::ranges::sort(runs);
+    return runs;
+  };
+  const auto sorted = [](std::vector<std::string> runs) {
+    std::ranges::sort(runs);
+    return runs;
+  };
+  CHECK(runs_of({"main"}, {}) == sorted({plain, urgent}));
+  CHECK(runs_of({"main"}, {"gpu:a100"}) == sorted({plain, urgent}));
+  CHECK(runs_of({"main"}, {"gpu:a100", "language:lua", "more"}) == sorted({plain, urgent, gpu}));
+  CHECK(runs_of({"staging", "other"}, {}) == std::vector{staging});
+  const auto worker = f.add_worker("one", "b");
+  CHECK(f.claim(worker)[0].ref.run == urgent);
+}
+
+TEST_CASE("Store: a worker of the fleet serves every project evenly", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  const auto large = f.create_run(100'000, 10);
+  const auto id =
+      f.wait(f.store().register_worker(kAnyProject, {"fleet", "b", "v", "full", {"main"}, 8, {}}));
+  const WorkerRef fleet{kAnyProject, *id, "b"};
+  CHECK(f.claim(fleet, 50).size() == 50);
+  const auto small = f.create_run_of_other(10, 1);
+  const auto leases = f.claim(fleet, 8);
+  CHECK(std::ranges::count_if(leases, [&](const Lease& lease) { return lease.ref.run == small; }) == 8);
+  const auto lease = *std::ranges::find_if(leases, [&](const Lease& l) { return l.ref.run == small; });
+  CHECK(f.wait(f.store().append(fleet, lease.ref, scores(lease.lo, lease.hi, 1)))->inserted == 1);
+  CHECK(f.complete(fleet, lease));
+  // Equal shares from there on.
+  const auto more = f.claim(fleet, 4);
+  CHECK(std::ranges::count_if(more, [&](const Lease& l) { return l.ref.run == small; }) == 2);
+  // A project sees the fleet's workers and how many of its own shards they hold; not those of others.
+  const auto seen = *f.wait(f.store().workers(f.other()));
+  REQUIRE(seen.size() == 1);
+  CHECK(seen[0].fleet);
+  CHECK(seen[0].leases == 9);
+  (void)large;
+}
+
+TEST_CASE("Store: a key sees what it was made for", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  auto& store = f.store();
+  const auto seen = f.create_run(2, 2);
+  Container hidden;
+  hidden.id = make_id("ctr_");
+  hidden.label = "hidden";
+  REQUIRE(f.wait(store.create_container(f.project(), hidden, std::nullopt)));
+  const auto unseen = f.create_run(
+      2, 2, 1, [&](NewRun& plan) { plan.container = f.wait(store.container(f.access(), "hidden"))->row; });
+  REQUIRE(f.wait(store.create_key({"one", "narrow", kRead | kSubmit, "narrow-hash-1234567", {"app"}})));
+  CHECK(f.code(f.wait(store.create_key({"one", "k", kRead, "x", {"nowhere"}}))) == "container_not_found");
+  CHECK(f.code(f.wait(store.create_key({"one", "k", kWorker, "x", {"app"}}))) == "invalid_value");
+  CHECK(f.code(f.wait(store.create_key({"*", "k", kRead, "x", {}}))) == "invalid_value");
+  const auto narrow = (*f.wait(store.principal("narrow-hash-1234567")))->access;
+  CHECK(narrow.containers.size() == 1);
+  CHECK(f.wait(store.containers(narrow, {}))->total == 1);
+  CHECK(f.code(f.wait(store.container(narrow, "hidden"))) == "container_not_found");
+  CHECK(f.code(f.wait(store.container(narrow, hidden.id))) == "container_not_found");
+  CHECK(f.wait(store.runs(narrow, {}, {}))->total == 1);
+  CHECK(f.wait(store.runs(narrow, {}, {}))->data[0].id == seen);
+  CHECK(f.wait(store.run(narrow, seen)));
+  CHECK(f.code(f.wait(store.run(narrow, unseen))) == "run_not_found");
+  CHECK(f.code(f.wait(store.cancel_run(narrow, unseen))) == "run_not_found");
+  const auto keys = *f.wait(store.keys());
+  const auto key = std::ranges::find(keys, "narrow", &KeyInfo::name);
+  REQUIRE(key != keys.end());
+  CHECK(key->id == "key_narrow-hash-");
+  CHECK(key->containers == std::vector<std::string>{"app"});
+  REQUIRE(f.wait(store.revoke_key(key->id)));
+  CHECK_FALSE((*f.wait(store.principal("narrow-hash-1234567"))).has_value());
+  CHECK(f.code(f.wait(store.revoke_key(key->id))) == "key_not_found");
+}
+
+TEST_CASE("Store: who did what is kept, by project", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  REQUIRE(f.wait(f.store().audit(f.project(), {1, "key_a", "POST /x", "run_1", "req", 200})));
+  REQUIRE(f.wait(f.store().audit(f.project(), {2, "key_b", "DELETE /x", "run_1", "req", 409})));
+  const auto log = *f.wait(f.store().audit_log(f.project(), {1, 0}));
+  CHECK(log.total == 2);
+  REQUIRE(log.data.size() == 1);
+  CHECK(log.data[0].key_id == "key_b");
+  CHECK(log.data[0].status == 409);
+  CHECK(f.wait(f.store().audit_log(f.other(), {}))->total == 0);
+}
+
+TEST_CASE("Store: many leases complete in one call, each by its own right", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  const auto run = f.create_run(3, 1), other = f.create_run(1, 1);
+  const auto worker = f.add_worker("one", "b");
+  auto leases = f.claim(worker, 8);
+  REQUIRE(leases.size() == 4);
+  std::vector<LeaseRef> refs;
+  for (const auto& lease : leases) {
+    refs.push_back(lease.ref);
+    if (lease.ref.run == run && lease.ref.shard == 1) continue;  // has no outcome
+    REQUIRE(f.wait(f.store().append(worker, lease.ref, scores(lease.lo, lease.hi, 1))));
+  }
+  refs.push_back({"run_nowhere", 0, 1, "t"});
+  refs.push_back({run, 99, 1, "t"});
+  LeaseRef forged = refs[0];
+  forged.token = "forged";
+  refs.push_back(forged);
+  const auto answers = *f.wait(f.store().complete(worker, refs));
+  REQUIRE(answers.size() == 7);
+  int done = 0, last = 0;
+  for (size_t i = 0; i < 4; ++i) {
+    done += answers[i] ? 1 : 0;
+    last += answers[i] && answers[i]->last ? 1 : 0;
+    if (!answers[i]) CHECK(f.code(answers[i]) == "incomplete");
+  }
+  CHECK(done == 3);
+  CHECK(last == 1);
+  CHECK(f.code(answers[4]) == "run_not_found");
+  CHECK(f.code(answers[5]) == "shard_not_found");
+  CHECK(f.code(answers[6]) == "lost");
+  CHECK(f.run(other).status == RunStatus::finalizing);
+  CHECK(f.run(run).shards_done == 2);
+}
+
+TEST_CASE("Store: every byte that JSON may hold comes back", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  const auto run = f.create_run(1, 1);
+  const auto worker = f.add_worker("one", "b");
+  const auto lease = f.claim(worker)[0];
+  Outcome outcome = Outcome::scored(0.1 + 0.2);
+  outcome.reason = std::string("a\0b", 3) + "\u2028'\"\\ \U0001F600 {1,2}";
+  OutcomeBatch batch;
+  batch.add({{0, 0, 0, 0}, outcome});
+  const std::string payload = batch.payloads;
+  REQUIRE(f.wait(f.store().append(worker, lease.ref, std::move(batch))));
+  const auto rows = *f.wait(f.store().results(f.run(run).row, std::nullopt, {}, 10));
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].payload == payload);
+  CHECK(rows[0].score == 0.1 + 0.2);
 }
 
 }  // namespace assay::api::test

@@ -12,6 +12,7 @@ TestWorker::TestWorker(const Client& client, std::string name, std::string boot)
                                                {"protocol", 1},
                                                {"slots", 4},
                                                {"environments", {"main"}},
+                                               {"labels", {"language:lua", "language:python"}},
                                                {"sandbox", "full"}});
   if (reply.status == 200) id_ = reply.json()["worker_id"].get<std::string>();
 }
