@@ -69,6 +69,7 @@ Task<Result<>> check_requirements(Pool& pool, const Requirements& required) {
 Task<std::vector<std::string_view>> working_languages(Pool& pool) {
   std::vector<std::string_view> working;
   for (const Language& language : languages()) {
+    if (language.name == kCandidate || language.name == kPackages) continue;  // nobody writes evaluators in them
     const LanguageTrial trial = co_await try_language(pool, language.name);
     if (trial.ok) working.push_back(language.name);
   }

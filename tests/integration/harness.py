@@ -102,15 +102,19 @@ class Case(unittest.TestCase):
 
     # An API of its own, on a Unix socket.
 
-    def serve(self, *arguments, store="assay.db"):
-        self.socket = str(self.folder / "api.sock")
+    def serve(self, *arguments, store="assay.db", name="api"):
+        """Becomes the server that is called. `store`: a file in the folder, or an address."""
+        self.socket = str(self.folder / f"{name}.sock")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.socket)
-        server = self.start(BIN / "assay", "serve", "--listen", f"unix:{self.socket}", "--store", self.folder / store,
+        server = self.start(BIN / "assay", "serve", "--listen", f"unix:{self.socket}", "--store", self.store(store),
                             *arguments)
         wait_until(lambda: server.process.poll() is not None or self.healthy(), "the API answers")
         self.assertIsNone(server.process.poll(), server.output())
         return server
+
+    def store(self, name):
+        return name if "://" in str(name) else self.folder / name
 
     def healthy(self):
         try:
@@ -118,9 +122,10 @@ class Case(unittest.TestCase):
         except OSError:
             return False
 
-    def key(self, *scopes, project="default", store="assay.db"):
+    def key(self, *scopes, project="default", store="assay.db", containers=()):
         options = [part for scope in scopes for part in ("--scope", scope)]
-        out, _ = self.assay("key", "create", "--store", self.folder / store, "--project", project, *options)
+        options += [part for container in containers for part in ("--container", container)]
+        out, _ = self.assay("key", "create", "--store", self.store(store), "--project", project, *options)
         return out.strip()
 
     def call(self, method, path, body=None, key="", headers=None):

@@ -21,6 +21,10 @@ class Workers(Case):
     def setUp(self):
         super().setUp()
         self.admin = None
+        self.where = "assay.db"
+
+    def key(self, *scopes, **options):
+        return super().key(*scopes, store=self.where, **options)
 
     def begin(self, items=ITEMS, shard_size=50, trials=1, **options):
         self.admin = self.key("admin", "submit", "read")
@@ -30,7 +34,8 @@ class Workers(Case):
         self.ok("POST", "/v1/containers", {"label": "app"})
         self.ok("POST", "/v1/evaluators", {"name": "slow", "type": "code", "language": "lua", "code": SLOW,
                                            "pass_threshold": 0.5})
-        return self.create(shard_size=shard_size, trials=trials, **options)
+        self.created = self.create(shard_size=shard_size, trials=trials, **options)
+        return self.created
 
     def create(self, **options):
         side = {"type": "dataset", "dataset": "rows"}
@@ -61,7 +66,7 @@ class Workers(Case):
         return metrics
 
     def test_two_workers_share_a_run(self):
-        self.serve()
+        self.serve(store=self.where)
         run = self.begin()
         workers = [self.worker(f"w{i}", self.worker_key) for i in range(2)]
         self.check_complete(run)
@@ -70,7 +75,7 @@ class Workers(Case):
             self.assertEqual(worker.wait(), 0, worker.output())
 
     def test_a_worker_killed_in_mid_run_loses_and_doubles_nothing(self):
-        self.serve()
+        self.serve(store=self.where)
         run = self.begin()
         victim = self.worker("victim", self.worker_key)
         wait_until(lambda: self.done(run) > 100, "the first outcomes")
@@ -88,7 +93,7 @@ class Workers(Case):
     def test_another_worker_takes_over_when_the_lease_runs_out(self):
         os.environ["ASSAY_API_LEASE_TTL"] = "2s"
         self.addCleanup(os.environ.pop, "ASSAY_API_LEASE_TTL")
-        self.serve()
+        self.serve(store=self.where)
         run = self.begin(items=500)
         victim = self.worker("victim", self.worker_key)
         wait_until(lambda: self.done(run) > 50, "the first outcomes")
@@ -99,7 +104,7 @@ class Workers(Case):
     def test_a_stopped_worker_that_wakes_late_doubles_nothing(self):
         os.environ["ASSAY_API_LEASE_TTL"] = "2s"
         self.addCleanup(os.environ.pop, "ASSAY_API_LEASE_TTL")
-        self.serve()
+        self.serve(store=self.where)
         run = self.begin(items=1000)
         zombie = self.worker("zombie", self.worker_key)
         wait_until(lambda: self.done(run) > 50, "the first outcomes")
@@ -110,7 +115,7 @@ class Workers(Case):
         self.check_complete(run, 1000)
 
     def test_sigterm_drains_and_the_rest_goes_on_elsewhere(self):
-        self.serve()
+        self.serve(store=self.where)
         run = self.begin()
         first = self.worker("first", self.worker_key)
         wait_until(lambda: self.done(run) > 100, "the first outcomes")
@@ -122,7 +127,7 @@ class Workers(Case):
         self.check_complete(run)
 
     def test_a_second_signal_stops_at_once(self):
-        self.serve()
+        self.serve(store=self.where)
         self.begin()
         worker = self.worker("w", self.worker_key)
         wait_until(lambda: "registered" in worker.output(), "the worker is registered")
@@ -131,7 +136,7 @@ class Workers(Case):
         self.assertEqual(worker.wait(), 0, worker.output())
 
     def test_a_run_that_ends_in_an_error_says_why(self):
-        self.serve()
+        self.serve(store=self.where)
         key = self.write("own.key", self.key("submit", "read"))
         self.worker("w", self.key("worker"))
         self.write("rows.jsonl", '{"output": "1"}\n')
@@ -154,17 +159,17 @@ class Workers(Case):
         self.assertIn("No module named 'no_such_module'", errors)
 
     def test_an_api_that_restarts_costs_nothing_but_time(self):
-        server = self.serve()
+        server = self.serve(store=self.where)
         run = self.begin()
         self.worker("w", self.worker_key)
         wait_until(lambda: self.done(run) > 100, "the first outcomes")
         server.signal(signal.SIGKILL)
         server.wait()
-        self.serve()
+        self.serve(store=self.where)
         self.check_complete(run)
 
     def test_cancelling_ends_the_run_and_keeps_what_there_is(self):
-        self.serve()
+        self.serve(store=self.where)
         run = self.begin()
         self.worker("w", self.worker_key)
         wait_until(lambda: self.done(run) > 100, "the first outcomes")
@@ -178,7 +183,7 @@ class Workers(Case):
         self.assertEqual(len(self.results(run)), kept)
 
     def test_an_evaluator_that_does_not_compile_ends_the_run_with_its_line(self):
-        self.serve()
+        self.serve(store=self.where)
         self.begin(items=10)
         self.ok("PATCH", "/v1/evaluators/slow", {"code": "function run_evaluation(item)\n  return {\nend"})
         run = self.create()
@@ -188,7 +193,7 @@ class Workers(Case):
         self.assertIn("slow:3", json.dumps(answer["error"]))
 
     def test_trials_are_evaluated_and_counted_apart(self):
-        self.serve()
+        self.serve(store=self.where)
         run = self.begin(items=30, trials=3)
         self.worker("w", self.worker_key)
         answer = self.finished(run)
@@ -197,7 +202,7 @@ class Workers(Case):
                          {(i, t) for i in range(30) for t in range(3)})
 
     def test_a_wrong_key_is_refused_with_one_sentence(self):
-        self.serve()
+        self.serve(store=self.where)
         self.key("worker")
         worker = self.worker("w", "ak_wrong")
         self.assertEqual(worker.wait(), 2)
@@ -205,7 +210,7 @@ class Workers(Case):
         self.assertNotIn("ak_wrong", worker.output())
 
     def test_container_logs_are_items_too(self):
-        self.serve()
+        self.serve(store=self.where)
         self.begin(items=10)
         items = [{"input": {"messages": [{"role": "user", "content": f"say {i}"}]},
                   "output": {"choices": [{"message": {"role": "assistant", "content": str(i)}}]}} for i in range(40)]
