@@ -212,9 +212,9 @@ Task<> Shard::finish(End end) {
   } else if (end == End::complete) {
     answer = co_await control("complete", fence() + "}");
     // What the store says is missing is computed again by whoever leases the shard next, perhaps this worker.
-    if (answer && answer->status == 409 && answer->code == "incomplete" && !lost_)
+    if (answer && answer->status == 409 && answer->code == "incomplete" && !is_lost())
       answer = co_await control("release", fence() + ",\"reason\":\"incomplete\"}");
-  } else if (!lost_) {
+  } else if (!is_lost()) {
     answer = co_await control("release", fence() + ",\"reason\":\"drain\"}");
   }
   if (!answer)

@@ -62,8 +62,9 @@ class Shard {
   Task<> finish(End end);
   Task<Result<ApiAnswer>> control(std::string verb, std::string body);
   std::string fence() const;
+  bool is_lost() const { return lost_ || outbox_->lost; }
   bool halted() const {
-    return lost_ || outbox_->lost || outbox_->standing != Outbox::Standing::wanted || context_.draining ||
+    return is_lost() || outbox_->standing != Outbox::Standing::wanted || context_.draining ||
            context_.stopping || failed_.has_value();
   }
 

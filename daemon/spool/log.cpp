@@ -92,13 +92,12 @@ SpoolLog::~SpoolLog() {
 
 Result<> SpoolLog::lock() {
   std::error_code failed;
-  std::filesystem::create_directories(folder_, failed);
+  const bool made = std::filesystem::create_directories(folder_, failed);
   if (failed)
     return fail(ErrorKind::config, "cannot make the spool's folder " + folder_ + ": " + failed.message() +
                                        "; spool.folder names another");
   ASSAY_TRY(folder_fd_, open_cloexec(folder_, O_RDONLY | O_DIRECTORY));
-  ::fchmod(folder_fd_.get(),
-           0700);  // outcomes and tokens are nobody else's; a folder of others stays as it is
+  if (made) ::fchmod(folder_fd_.get(), 0700);  // outcomes and tokens are nobody else's
   if (::faccessat(folder_fd_.get(), ".", R_OK | W_OK | X_OK, AT_EACCESS) != 0)
     return fail_errno(ErrorKind::config, "cannot write to the spool's folder " + folder_, errno);
   if (::flock(folder_fd_.get(), LOCK_EX | LOCK_NB) == 0) return {};
@@ -129,12 +128,14 @@ Result<> SpoolLog::recover() {
 
 void SpoolLog::recover_segment(const std::string& name, bool newest, MetLeases& leases) {
   const auto named = SegmentName::parse(name);
-  next_seq_ = std::max(next_seq_, named->first_seq);  // also of a segment without a record: names are unique
+  next_seq_ = std::max(next_seq_, named->first_seq + 1);
   const auto bytes = read_file(path(name), kLargestSegment);
   if (!bytes) {
     log::error("a segment of the spool cannot be read; its outcomes are computed again",
                {{"file", path(name)}, {"error", bytes.error().message}});
     ++recovered_.damaged_segments;
+    quarantine(name);
+    ::unlink(path(name).c_str());
     return;
   }
   Segment segment{.name = name, .salt = named->salt};
@@ -193,7 +194,7 @@ void SpoolLog::tell_damage(Segment& segment, uint64_t bytes) const {
 }
 
 Result<> SpoolLog::begin_segment() {
-  const SegmentName name{next_seq_, random_salt()};
+  const SegmentName name{next_seq_++, random_salt()};  // a number of its own, so that no two have one name
   ASSAY_TRY(active_, open_cloexec(path(name.text()), O_WRONLY | O_CREAT | O_EXCL | O_APPEND, 0600));
   Segment& segment = segments_[name.first_seq];
   segment.name = name.text();

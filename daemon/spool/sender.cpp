@@ -195,23 +195,28 @@ Sender::Step Sender::refused(const Box& box, const Batch& batch, const ApiAnswer
     return Step::over;
   }
   if (answer.code == "run_finished" || answer.code == "run_not_found") return not_wanted(box, answer);
+  // An API that lacks this very call is the wrong one, or in the wrong place.
+  if (answer.status == 404 && answer.code != "shard_not_found") return Step::later;
   box->refusal = Error{ErrorKind::internal, "the API refused outcomes: " + answer.error().message};
   log::error(box->refusal.message, {{"shard", box->lease->key()}, {"dropped", std::to_string(box->held)}});
   spool_.drop(box, Outbox::Standing::refused);
   return Step::over;
 }
 
-/// The run is over or deleted. A run that another database knew may be so only to the wrong API.
+/// The run is over. One that the API does not know was deleted, or this is the wrong API for it.
 Sender::Step Sender::not_wanted(const Box& box, const ApiAnswer& answer) {
-  const bool foreign =
-      answer.code == "run_not_found" && registered_ && box->lease->holder.incarnation != self_.incarnation;
-  log::write(foreign ? log::Level::error : log::Level::info,
-             foreign ? "outcomes are for another database than this API's; a copy stays in the spool's bad/"
-                     : "outcomes are not wanted any more",
-             {{"shard", box->lease->key()},
-              {"dropped", std::to_string(box->held)},
-              {"why", answer.error().message}});
-  spool_.drop(box, Outbox::Standing::ended, foreign);
+  const std::string count = std::to_string(box->held);
+  const bool unknown = answer.code == "run_not_found";
+  if (unknown)
+    log::warn("the API does not know the run of these outcomes; a copy stays in the spool's folder bad",
+              {{"shard", box->lease->key()},
+               {"outcomes", count},
+               {"database", box->lease->holder.incarnation},
+               {"now", self_.incarnation}});
+  else
+    log::info("outcomes are not wanted any more: the run has ended",
+              {{"shard", box->lease->key()}, {"outcomes", count}});
+  spool_.drop(box, Outbox::Standing::ended, unknown);
   return Step::over;
 }
 

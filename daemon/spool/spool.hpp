@@ -101,7 +101,7 @@ class Spool {
 
   /// The first `count` ready ones.
   void acknowledge(const std::shared_ptr<Outbox>& outbox, size_t count);
-  /// All of them, because the API will never take them; `keep_copy` leaves the log's segments in `bad/`.
+  /// All of them, because the API will never take them; `keep_copy` leaves the log's segments in `bad/` too.
   void drop(const std::shared_ptr<Outbox>& outbox, Outbox::Standing why, bool keep_copy = false);
 
   /// Nothing more should be claimed or read.
