@@ -8,17 +8,18 @@
 namespace assay::daemon {
 namespace {
 
+std::string from_environment(const char* variable) {
+  const char* const value = std::getenv(variable);
+  return value == nullptr ? "" : value;
+}
+
 /// systemd's CacheDirectory=, else where programs of this user keep such things.
 std::string cache_folder() {
-  const auto from = [](const char* variable) {
-    const char* const value = std::getenv(variable);
-    return std::string(value == nullptr ? "" : value);
-  };
-  if (const std::string given = from("CACHE_DIRECTORY"); !given.empty())
+  if (const std::string given = from_environment("CACHE_DIRECTORY"); !given.empty())
     return given.substr(0, given.find(':')) + "/packages";
-  if (const std::string given = from("XDG_CACHE_HOME"); given.starts_with('/'))
+  if (const std::string given = from_environment("XDG_CACHE_HOME"); given.starts_with('/'))
     return given + "/assay/packages";
-  const std::string home = from("HOME");
+  const std::string home = from_environment("HOME");
   return home.starts_with('/') ? home + "/.cache/assay/packages" : "/var/cache/assay/packages";
 }
 
@@ -86,6 +87,22 @@ Result<SandboxChoice> SandboxSettings::from_environment(const std::string& mode)
   return sandbox.choose();
 }
 
+Result<std::string> Config::spool_folder(const std::string& worker_name) const {
+  const std::string& given = worker.spool.folder;
+  if (given.starts_with('/')) return given;
+  if (!given.empty()) return fail(ErrorKind::config, "spool.folder must be an absolute path: " + given);
+  if (const std::string state = from_environment("STATE_DIRECTORY"); !state.empty())
+    return state.substr(0, state.find(':')) + "/spool";
+  // Workers of one user and host differ in their names.
+  std::string leaf = url_encode(worker_name);
+  if (leaf.find_first_not_of('.') == std::string::npos) leaf.insert(0, "%");
+  const std::string state = from_environment("XDG_STATE_HOME"), home = from_environment("HOME");
+  if (state.starts_with('/')) return state + "/assay/spool/" + leaf;
+  if (home.starts_with('/')) return home + "/.local/state/assay/spool/" + leaf;
+  return fail(ErrorKind::config,
+              "there is no home folder to keep computed outcomes in: set spool.folder to a folder for them");
+}
+
 void Config::declare(Settings& settings) {
   settings.add("api.url", "the API: http(s)://HOST:PORT or unix:/PATH", &api);
   settings.add("api.key_file", "file that holds the worker's API key", &key_file);
@@ -95,6 +112,10 @@ void Config::declare(Settings& settings) {
   settings.add("worker.shards", "shards leased at once", &worker.shards, 1, 1024);
   settings.add("worker.items", "items in flight at once", &worker.items, 2, 1'000'000);
   settings.add("worker.drain_grace", "time for the items in flight after SIGTERM", &worker.drain_grace);
+  settings.add("spool.folder", "keeps outcomes until the API has them; default below the user's state folder",
+               &worker.spool.folder);
+  settings.add("spool.bytes", "of outcomes kept; from 90 % on nothing more is claimed", &worker.spool.bytes,
+               size_t{1} << 20, size_t{1} << 50);
   sandbox.declare(settings);
   settings.add("log.level", "debug, info, warn or error", &log_level);
 }

@@ -30,6 +30,8 @@ struct Config {
   WorkerOptions worker;  ///< what of it is settings; the rest is for the program to fill in
 
   void declare(Settings& settings);
+  /// `spool.folder`, else systemd's StateDirectory=, else where programs of this user keep such things.
+  Result<std::string> spool_folder(const std::string& worker_name) const;
 };
 
 }  // namespace assay::daemon

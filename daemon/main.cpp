@@ -1,8 +1,8 @@
 // assayd: the worker daemon.
 //
 // SIGTERM and SIGINT drain: nothing more is claimed, the items in flight are finished and posted, the rest is
-// given back. A second one stops at once. Under systemd it says READY when it is registered, and STATUS while
-// it works.
+// given back. A second one stops at once. What the API has not taken by then stays in the spool. Under
+// systemd it says READY when it is registered, and STATUS while it works.
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -52,6 +52,7 @@ Result<> finish_config(Config& config) {
     ::gethostname(host, sizeof host - 1);
     config.worker.name = host;
   }
+  ASSAY_TRY(config.worker.spool.folder, config.spool_folder(config.worker.name));
   ASSAY_TRY(std::string key, read_key(config));
   ASSAY_TRY(config.worker.api, ApiEndpoint::parse(config.api, std::move(key)));
   return {};
@@ -69,7 +70,9 @@ Task<> report_status(Worker& worker) {
     const auto now = worker.status();
     const std::string status = "STATUS=" + std::to_string(now.shards) + " shards, " +
                                std::to_string(now.items) + " items in flight, " +
-                               std::to_string((now.outcomes - last_outcomes)) + " outcomes/s";
+                               std::to_string((now.outcomes - last_outcomes)) + " outcomes/s, " +
+                               std::to_string(now.spooled) + " outcomes in the spool" +
+                               (now.spool_full ? ", which is full: nothing is claimed" : "");
     last_outcomes = now.outcomes;
     sd_notify(0, status.c_str());
     if (now.draining) sd_notify(0, "STOPPING=1");

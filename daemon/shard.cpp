@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "core/async/scope.hpp"
-#include "core/id.hpp"
 #include "core/log.hpp"
 
 namespace assay::daemon {
@@ -13,11 +11,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int64_t kPageItems = 256;
-constexpr size_t kBatchOutcomes = 1000;
-constexpr size_t kBatchBytes = 2ULL << 20;
-constexpr size_t kPendingOutcomes = 4000;  ///< beyond this nothing more is read until the API took some
-constexpr auto kBatchAge = 250ms;
 constexpr int kInternalTries = 3;
+constexpr int kReadTries = 3;
 
 }  // namespace
 
@@ -28,30 +23,36 @@ Shard::Shard(WorkerContext& context, Lease lease, std::shared_ptr<const RunSpec>
       spec_(std::move(spec)),
       executor_(executor),
       answered_(executor),
-      posting_(executor) {}
+      outbox_(context.spool.begin({.holder = context.self,
+                                   .run = lease_.run,
+                                   .shard = lease_.shard,
+                                   .epoch = lease_.epoch,
+                                   .token = lease_.token})) {}
+
+Shard::~Shard() {
+  context_.spool.finish(outbox_);
+}
 
 void Shard::set_cancelled() {
-  cancelled_ = true;
-  pending_.clear();
-  posting_.notify();
+  context_.spool.drop(outbox_, Outbox::Standing::ended);
 }
 
 std::string Shard::fence() const {
-  return "{\"worker_id\":" + json_quote(context_.worker_id) + ",\"boot_id\":" + json_quote(context_.boot_id) +
-         ",\"epoch\":" + std::to_string(lease_.epoch) + ",\"token\":" + json_quote(lease_.token);
+  return "{\"worker_id\":" + json_quote(context_.self.worker_id) +
+         ",\"boot_id\":" + json_quote(context_.self.boot_id) + ",\"epoch\":" + std::to_string(lease_.epoch) +
+         ",\"token\":" + json_quote(lease_.token);
 }
 
 Task<> Shard::run() {
-  End end = End::failed;
-  {
-    Scope scope(executor_);
-    scope.spawn("post outcomes of " + lease_.key(), post_loop());
-    end = co_await evaluate();
-    evaluated_ = true;
-    posting_.notify();
-    co_await scope.join();
-  }
+  const End end = co_await evaluate();
+  co_await wait_until_posted();
+  if (outbox_->standing == Outbox::Standing::refused && !failed_) failed_ = outbox_->refusal;
   co_await finish(failed_ ? End::failed : end);
+}
+
+Task<> Shard::wait_until_posted() {
+  context_.spool.flush(outbox_);
+  while (!context_.stopping && !context_.spool.settled(*outbox_)) co_await outbox_->changed.wait();
 }
 
 Task<> Shard::give_up(Error why) {
@@ -98,9 +99,14 @@ Task<Shard::End> Shard::evaluate() {
         page = std::max<int64_t>(1, page / 4);
         continue;
       }
+      if (items.error().kind == ErrorKind::transport) {
+        const bool again = co_await wait_for_api();
+        if (again) continue;
+      }
       if (items.error().kind != ErrorKind::cancelled) failed_ = std::move(items.error());
       break;
     }
+    read_failures_ = 0;
     for (auto& item : *items) submit_item(std::move(item));
     next = end;
     co_await wait_for_room();
@@ -111,8 +117,17 @@ Task<Shard::End> Shard::evaluate() {
 }
 
 Task<> Shard::wait_for_room() {
-  while (!halted() && (outstanding_ > kPageItems / 4 || pending_.size() > kPendingOutcomes))
-    co_await answered_.wait();
+  while (!halted() && outstanding_ > kPageItems / 4) co_await answered_.wait();
+  while (!halted() && !context_.spool.has_room()) co_await sleep_until(Clock::now() + 50ms);
+}
+
+/// Whether to read again. An API that is away is waited for, however long; one that answers heartbeats and
+/// gives no rows is not.
+Task<bool> Shard::wait_for_api() {
+  if (heartbeats_seen_ != context_.heartbeats && ++read_failures_ >= kReadTries) co_return false;
+  heartbeats_seen_ = context_.heartbeats;
+  const bool slept = co_await sleep_until(Clock::now() + backoff(3));
+  co_return slept;
 }
 
 void Shard::submit_item(Item item) {
@@ -170,86 +185,11 @@ void Shard::item_done() {
 void Shard::record(OutcomeId id, Outcome outcome) {
   // A cancelled evaluation has no outcome: it was told to stop, and whoever leases the shard next computes
   // it.
-  if (cancelled_ || (outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::cancelled))
-    return;
+  if (outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::cancelled) return;
   apply_threshold(outcome, spec_->evaluators[static_cast<size_t>(id.evaluator)].pass_threshold);
   std::string json;
   append_outcome_json(json, id, outcome);
-  if (pending_.empty()) pending_since_ = Clock::now();
-  pending_bytes_ += json.size();
-  pending_.emplace_back(id, std::move(json));
-  if (pending_.size() == 1 || pending_.size() == kBatchOutcomes || pending_bytes_ >= kBatchBytes)
-    posting_.notify();
-}
-
-Task<> Shard::post_loop() {
-  for (;;) {
-    const bool full = pending_.size() >= kBatchOutcomes || pending_bytes_ >= kBatchBytes;
-    if (cancelled_ || context_.stopping || (evaluated_ && pending_.empty())) co_return;
-    if (pending_.empty()) {
-      co_await posting_.wait();
-      continue;
-    }
-    if (!full && !evaluated_ && Clock::now() < pending_since_ + kBatchAge) {
-      co_await posting_.wait_until(pending_since_ + kBatchAge);
-      continue;
-    }
-    std::string outcomes;
-    size_t count = 0;
-    while (count < pending_.size() && count < kBatchOutcomes && outcomes.size() < kBatchBytes) {
-      if (count > 0) outcomes += ',';
-      outcomes += pending_[count].second;
-      ++count;
-    }
-    co_await post(std::move(outcomes), count);
-    answered_.notify();
-  }
-}
-
-/// Sends one batch until the API has it, for as long as that takes: nothing computed is given up.
-Task<> Shard::post(std::string outcomes, size_t count) {
-  const int64_t batch = next_batch_++;
-  const std::string body =
-      fence() + ",\"batch\":" + std::to_string(batch) + ",\"outcomes\":[" + std::move(outcomes) + "]}";
-  const uint32_t crc = crc32c(body);
-  for (int attempt = 0; !cancelled_ && !context_.stopping; ++attempt) {
-    ApiClient::Call call;
-    call.method = "POST";
-    call.path = "/v1/runs/" + lease_.run + "/shards/" + std::to_string(lease_.shard) + "/outcomes";
-    call.body = body;
-    const auto answer = co_await context_.api.call(std::move(call));
-    if (answer && answer->ok()) {
-      const auto json = parse_json(answer->body);
-      // Only an answer that echoes the batch is an acknowledgement: proxies answer 200 with pages of their
-      // own.
-      if (json && json->is_object() && json->value("run", Json()) == lease_.run &&
-          json->value("shard", Json()) == lease_.shard && json->value("epoch", Json()) == lease_.epoch &&
-          json->value("batch", Json()) == batch && json->value("crc32c", Json()) == crc) {
-        if (json->value("verdict", Json()) == "lost") lost_ = true;
-        for (size_t i = 0; i < count && !pending_.empty(); ++i) {
-          pending_bytes_ -= pending_.front().second.size();
-          pending_.pop_front();
-        }
-        pending_since_ = Clock::now();
-        context_.outcomes_posted += static_cast<int64_t>(count);
-        co_return;
-      }
-    } else if (answer && answer->code == "superseded") {
-      context_.fatal = answer->message;
-      set_cancelled();
-      co_return;
-    } else if (answer && answer->status == 409) {
-      set_cancelled();
-      co_return;
-    } else if (answer && !answer->retryable()) {
-      failed_ = Error{ErrorKind::internal, "the API refused outcomes: " + answer->error().message};
-      pending_.clear();
-      co_return;
-    }
-    if (attempt == 2)
-      log::warn("outcomes wait for the API", {{"shard", lease_.key()}, {"outcomes", std::to_string(count)}});
-    co_await sleep_until(Clock::now() + backoff(attempt));
-  }
+  context_.spool.add(outbox_, std::move(json));
 }
 
 Task<Result<ApiAnswer>> Shard::control(std::string verb, std::string body) {
@@ -263,7 +203,7 @@ Task<Result<ApiAnswer>> Shard::control(std::string verb, std::string body) {
 }
 
 Task<> Shard::finish(End end) {
-  if (cancelled_ || context_.stopping) co_return;
+  if (outbox_->standing == Outbox::Standing::ended || context_.stopping) co_return;
   Result<ApiAnswer> answer;
   if (end == End::failed) {
     log::warn("shard failed", {{"shard", lease_.key()}, {"error", failed_->message}});
@@ -272,9 +212,9 @@ Task<> Shard::finish(End end) {
   } else if (end == End::complete) {
     answer = co_await control("complete", fence() + "}");
     // What the store says is missing is computed again by whoever leases the shard next, perhaps this worker.
-    if (answer && answer->status == 409 && answer->code == "incomplete" && !lost_)
+    if (answer && answer->status == 409 && answer->code == "incomplete" && !is_lost())
       answer = co_await control("release", fence() + ",\"reason\":\"incomplete\"}");
-  } else if (!lost_) {
+  } else if (!is_lost()) {
     answer = co_await control("release", fence() + ",\"reason\":\"drain\"}");
   }
   if (!answer)

@@ -1,7 +1,6 @@
-// One leased shard on its way: rows in, items evaluated, outcomes posted, shard finished.
+// One leased shard on its way: rows in, items evaluated, outcomes into the spool, shard finished.
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <string>
 
@@ -10,6 +9,7 @@
 #include "daemon/api_client.hpp"
 #include "daemon/run_spec.hpp"
 #include "daemon/sources/rows.hpp"
+#include "daemon/spool/spool.hpp"
 #include "sandbox/runtime/pool.hpp"
 
 namespace assay::daemon {
@@ -19,21 +19,24 @@ struct WorkerContext {
   ApiClient& api;
   sandbox::Pool& pool;
   Budget& items;  ///< items read and not yet evaluated, over all shards
-  std::string worker_id;
-  std::string boot_id;
-  bool draining = false;  ///< start nothing more; finish what is in flight
-  bool stopping = false;  ///< end now
-  std::string fatal;      ///< why this worker must end, when it must
-  int64_t outcomes_posted = 0;
+  Spool& spool;
+  Identity self;           ///< this process, as the API knows it
+  bool draining = false;   ///< start nothing more; finish what is in flight
+  bool stopping = false;   ///< end now
+  std::string fatal;       ///< why this worker must end, when it must
+  int64_t heartbeats = 0;  ///< answered
 };
 
-/// Theory of operation: evaluate() reads the shard page by page and hands items to the pool; each answer is
-/// put on `pending_`; post_loop(), beside it, sends what is pending in batches and forgets it only when the
-/// API echoes it. A lost lease stops the computing, not the posting: outcomes are first-writer-wins.
+/// Theory of operation: evaluate() reads the shard page by page and hands items to the pool; each answer goes
+/// into the spool, from which the Sender posts it; the shard is finished when the API has them all. A lost
+/// lease stops the computing, not the posting: outcomes are first-writer-wins.
 class Shard {
  public:
   Shard(WorkerContext& context, Lease lease, std::shared_ptr<const RunSpec> spec,
         asio::any_io_executor executor);
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+  ~Shard();
 
   /// To the end: completed, released, failed, or left to whoever holds it now.
   Task<> run();
@@ -54,29 +57,27 @@ class Shard {
   void record(OutcomeId id, Outcome outcome);
   void item_done();
   Task<> wait_for_room();
-  Task<> post_loop();
-  Task<> post(std::string outcomes, size_t count);
+  Task<bool> wait_for_api();
+  Task<> wait_until_posted();
   Task<> finish(End end);
   Task<Result<ApiAnswer>> control(std::string verb, std::string body);
   std::string fence() const;
+  bool is_lost() const { return lost_ || outbox_->lost; }
   bool halted() const {
-    return lost_ || cancelled_ || context_.draining || context_.stopping || failed_.has_value();
+    return is_lost() || outbox_->standing != Outbox::Standing::wanted || context_.draining ||
+           context_.stopping || failed_.has_value();
   }
 
   WorkerContext& context_;
   Lease lease_;
   std::shared_ptr<const RunSpec> spec_;
   asio::any_io_executor executor_;
-  Event answered_;  ///< an item was answered, or a batch was posted
-  Event posting_;   ///< there is something to post
-  std::deque<std::pair<OutcomeId, std::string>> pending_;
-  size_t pending_bytes_ = 0;
-  Deadline pending_since_;
+  Event answered_;  ///< an item was answered
+  std::shared_ptr<Outbox> outbox_;
   size_t outstanding_ = 0;  ///< evaluations in the pool
-  int64_t next_batch_ = 1;
-  bool evaluated_ = false;
+  int64_t heartbeats_seen_ = 0;
+  int read_failures_ = 0;
   bool lost_ = false;
-  bool cancelled_ = false;
   std::optional<Error> failed_;
 };
 

@@ -15,6 +15,7 @@ Worker::Worker(asio::any_io_executor executor, WorkerOptions options)
       options_(std::move(options)),
       api_(executor, options_.api),
       items_(executor, options_.items),
+      spool_(executor, options_.spool),
       changed_(executor) {}
 
 Worker::~Worker() = default;
@@ -54,32 +55,61 @@ Task<> Worker::tell_fallback() {
 }
 
 Task<Result<>> Worker::run() {
-  ASSAY_CO_OK(co_await open_sandbox());
+  ASSAY_CO_OK(co_await spool_.open());
+  Result<> result = co_await open_sandbox();
+  if (result) result = co_await work();
+  co_await spool_.close();
+  tell_rest();
+  co_return result;
+}
+
+Task<Result<>> Worker::work() {
   co_await tell_fallback();
-  context_ = std::make_unique<WorkerContext>(WorkerContext{api_, *pool_, items_, "", make_id("boot_")});
+  context_ = std::make_unique<WorkerContext>(
+      WorkerContext{api_, *pool_, items_, spool_, {.boot_id = make_id("boot_")}});
+  sender_ = std::make_unique<Sender>(executor_, api_, spool_, context_->self,
+                                     [this](std::string why) { fatal(std::move(why)); });
   claims_ = std::make_unique<Scope>(executor_);
   leases_ = std::make_unique<Scope>(executor_);
   control_ = std::make_unique<Scope>(executor_);
   ending_ = std::make_unique<Scope>(executor_);
 
+  sender_->start();
+  // Before this process takes the name over, which ends the leases of the last one: their shards would be
+  // computed again.
+  if (!draining_) co_await sender_->post_leftovers();
   auto result = co_await register_worker();
-  if (result) {
-    claims_->spawn("claim shards", claim_loop());
-    control_->spawn("heartbeat", heartbeat_loop());
-    co_await claims_->join();
-    co_await leases_->join();
-    // A lease whose claim was answered while this worker stopped asking comes back as `unknown`, and is given
-    // back.
-    if (!stopping_) co_await heartbeat();
-    co_await leases_->join();
-  }
+  if (result) co_await work_registered();
   ended_ = true;
   control_->cancel();
   co_await control_->join();
+  sender_->stop();
+  co_await sender_->join();
   close_pool();
   co_await ending_->join();
-  if (result && !context_->fatal.empty()) result = fail(ErrorKind::config, context_->fatal);
+  if (!context_->fatal.empty()) result = fail(ErrorKind::config, context_->fatal);
   co_return result;
+}
+
+Task<> Worker::work_registered() {
+  claims_->spawn("claim shards", claim_loop());
+  control_->spawn("heartbeat", heartbeat_loop());
+  co_await claims_->join();
+  co_await leases_->join();
+  // A lease whose claim was answered while this worker stopped asking comes back as `unknown`, and is given
+  // back.
+  if (!stopping_) co_await heartbeat();
+  co_await leases_->join();
+}
+
+void Worker::tell_rest() const {
+  if (spool_.outcomes() == 0) return;
+  const std::string count = std::to_string(spool_.outcomes());
+  if (spool_.in_memory())
+    log::warn("outcomes were not posted; they are computed again", {{"outcomes", count}});
+  else
+    log::info("outcomes stay in the spool: the next start posts them",
+              {{"outcomes", count}, {"folder", options_.spool.folder}});
 }
 
 void Worker::drain() {
@@ -88,11 +118,13 @@ void Worker::drain() {
   changed_.notify();
   if (!claims_) return;
   context_->draining = true;
+  // Before this worker is registered there is nothing to finish.
+  if (!registered_) sender_->stop();
   claims_->cancel();
   control_->spawn("drain watch", drain_watch());
 }
 
-/// A drain that takes too long becomes a stop: what is not posted by then is computed again elsewhere.
+/// A drain that takes too long becomes a stop: what is not posted by then stays in the spool.
 Task<> Worker::drain_watch() {
   const bool whole_grace = co_await sleep_until(Clock::now() + options_.drain_grace);
   if (whole_grace) stop();
@@ -109,6 +141,7 @@ void Worker::stop() {
   claims_->cancel();
   leases_->cancel();
   control_->cancel();
+  sender_->stop();
   // Answers what is in the pool with `cancelled`, so that the shards end.
   close_pool();
 }
@@ -120,12 +153,18 @@ void Worker::close_pool() {
 }
 
 WorkerStatus Worker::status() const {
-  return {shards_.size(), items_.used(), context_ ? context_->outcomes_posted : 0, draining_};
+  return {.shards = shards_.size(),
+          .items = items_.used(),
+          .outcomes = sender_ ? sender_->posted() : 0,
+          .spooled = spool_.outcomes(),
+          .spool_bytes = spool_.used(),
+          .spool_full = spool_.full(),
+          .draining = draining_};
 }
 
 Task<Result<>> Worker::register_worker() {
   Json body{{"name", options_.name},
-            {"boot_id", context_->boot_id},
+            {"boot_id", context_->self.boot_id},
             {"version", ASSAY_VERSION},
             {"protocol", 1},
             {"slots", options_.shards},
@@ -141,12 +180,15 @@ Task<Result<>> Worker::register_worker() {
     if (answer && answer->ok()) {
       const auto json = parse_json(answer->body);
       if (json && json->is_object() && json->value("worker_id", Json()).is_string()) {
-        context_->worker_id = (*json)["worker_id"].get<std::string>();
+        context_->self.worker_id = (*json)["worker_id"].get<std::string>();
         if (json->value("heartbeat_ms", Json()).is_number_integer())
           heartbeat_every_ = std::chrono::milliseconds((*json)["heartbeat_ms"].get<int64_t>());
         if (json->value("claim_wait_ms", Json()).is_number_integer())
           claim_wait_ = std::chrono::milliseconds((*json)["claim_wait_ms"].get<int64_t>());
+        context_->self.incarnation =
+            json->value("incarnation", Json()).is_string() ? (*json)["incarnation"].get<std::string>() : "";
         registered_ = true;
+        sender_->registered();
         co_return Result<>{};
       }
     } else if (answer && !answer->retryable()) {
@@ -156,7 +198,7 @@ Task<Result<>> Worker::register_worker() {
       const std::string why = answer ? answer->error().message : answer.error().message;
       log::warn("the API does not answer yet; trying on", {{"error", why}});
     }
-    co_await sleep_until(Clock::now() + backoff(attempt));
+    co_await changed_.wait_until(Clock::now() + backoff(attempt));
   }
   co_return fail(ErrorKind::cancelled, "stopped before it was registered");
 }
@@ -169,8 +211,13 @@ Task<> Worker::claim_loop() {
       co_await changed_.wait();
       continue;
     }
-    const Json body{{"worker_id", context_->worker_id},
-                    {"boot_id", context_->boot_id},
+    // An API that has not got what is computed would hand it out again.
+    if (spool_.full() || sender_->is_behind()) {
+      co_await sleep_until(Clock::now() + 50ms);
+      continue;
+    }
+    const Json body{{"worker_id", context_->self.worker_id},
+                    {"boot_id", context_->self.boot_id},
                     {"claim_id", claim_id},
                     {"max", options_.shards - held},
                     {"wait_ms", claim_wait_.count()}};
@@ -243,8 +290,8 @@ Task<> Worker::release(Lease lease) {
   ApiClient::Call call;
   call.method = "POST";
   call.path = "/v1/runs/" + lease.run + "/shards/" + std::to_string(lease.shard) + "/release";
-  call.body = dump_json(Json{{"worker_id", context_->worker_id},
-                             {"boot_id", context_->boot_id},
+  call.body = dump_json(Json{{"worker_id", context_->self.worker_id},
+                             {"boot_id", context_->self.boot_id},
                              {"epoch", lease.epoch},
                              {"token", lease.token},
                              {"reason", "drain"}});
@@ -286,8 +333,8 @@ Task<> Worker::heartbeat() {
   ApiClient::Call call;
   call.method = "POST";
   call.path = "/v1/heartbeat";
-  call.body = dump_json(Json{{"worker_id", context_->worker_id},
-                             {"boot_id", context_->boot_id},
+  call.body = dump_json(Json{{"worker_id", context_->self.worker_id},
+                             {"boot_id", context_->self.boot_id},
                              {"state", draining_ ? "drain" : "run"},
                              {"leases", std::move(leases)}});
   call.timeout = 10s;
@@ -297,7 +344,13 @@ Task<> Worker::heartbeat() {
     fatal(answer->message);
     co_return;
   }
+  if (answer->code == "unknown_worker") {
+    const auto again = co_await register_worker();
+    if (!again && again.error().kind != ErrorKind::cancelled) fatal(again.error().message);
+    co_return;
+  }
   if (!answer->ok()) co_return;
+  ++context_->heartbeats;
   const auto json = parse_json(answer->body);
   if (!json || !json->is_object() || !json->value("leases", Json()).is_array()) co_return;
   for (const auto& entry : (*json)["leases"]) {

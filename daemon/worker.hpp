@@ -9,6 +9,8 @@
 #include "core/async/scope.hpp"
 #include "core/log.hpp"
 #include "daemon/shard.hpp"
+#include "daemon/spool/sender.hpp"
+#include "daemon/spool/spool.hpp"
 #include "sandbox/runtime/requirements.hpp"
 
 namespace assay::daemon {
@@ -28,6 +30,7 @@ struct WorkerOptions {
   size_t hosts = 2;     ///< evaluator processes at most
   size_t shards = 4;    ///< shards leased at once
   size_t items = 1024;  ///< items in flight over all shards
+  SpoolOptions spool;
   SandboxChoice sandbox;
   log::Level fallback_level = log::Level::warn;   ///< of the line that says that the sandbox could be better
   std::chrono::milliseconds drain_grace{60'000};  ///< for items in flight after drain()
@@ -37,6 +40,9 @@ struct WorkerStatus {
   size_t shards = 0;
   size_t items = 0;
   int64_t outcomes = 0;  ///< posted since the start
+  size_t spooled = 0;    ///< outcomes that the API does not have yet
+  size_t spool_bytes = 0;
+  bool spool_full = false;  ///< nothing is claimed until the API has taken outcomes
   bool draining = false;
 };
 
@@ -47,16 +53,18 @@ class Worker {
   ~Worker();
 
   /// Works until drained or stopped. An error says why it could not (a refused key, no sandbox, a superseded
-  /// name).
+  /// name, a spool that another process has). What the API does not have by then stays in the spool's folder.
   Task<Result<>> run();
   /// Claims nothing more, finishes the items in flight, posts them, gives the rest back.
   void drain();
-  /// Ends at once; what was not posted is computed again by another worker.
+  /// Ends at once; what was not posted stays in the spool.
   void stop();
   WorkerStatus status() const;
   bool registered() const { return registered_; }
 
  private:
+  Task<Result<>> work();
+  Task<> work_registered();
   Task<Result<>> open_sandbox();
   Task<> tell_fallback();
   Task<Result<>> register_worker();
@@ -64,6 +72,7 @@ class Worker {
   Task<> heartbeat_loop();
   Task<> heartbeat();
   Task<> drain_watch();
+  void tell_rest() const;
   void start_shards(std::vector<Lease> leases);
   Task<> run_shard(Lease lease);
   Task<> release(Lease lease);
@@ -76,8 +85,10 @@ class Worker {
   WorkerOptions options_;
   ApiClient api_;
   Budget items_;
+  Spool spool_;
   std::unique_ptr<sandbox::Pool> pool_;
   std::unique_ptr<WorkerContext> context_;
+  std::unique_ptr<Sender> sender_;
   std::unique_ptr<Scope> claims_, leases_, control_;
   std::unique_ptr<Scope> ending_;         ///< never cancelled
   std::map<std::string, Shard*> shards_;  ///< by Lease::key()

@@ -156,6 +156,7 @@ class Case(unittest.TestCase):
         key_file = self.folder / f"{name}.key"
         key_file.write_text(key)
         env = {"ASSAY_API_URL": f"unix:{self.socket}", "ASSAY_API_KEY_FILE": str(key_file), "ASSAY_WORKER_NAME": name,
+               "ASSAY_SPOOL_FOLDER": str(self.folder / "spool" / name),
                **{f"ASSAY_{k.upper()}": str(v) for k, v in settings.items()}}
         return self.start(BIN / "assayd", env=env)
 
