@@ -304,15 +304,17 @@ Result<LocalStack> start_stack(const RunOptions& options, const EvaluationFile& 
   return stack;
 }
 
-daemon::WorkerOptions worker_options(const RunOptions& options, const ApiEndpoint& endpoint,
-                                     const daemon::SandboxChoice& choice) {
+daemon::WorkerOptions worker_options(const RunOptions& options, const EvaluationFile& file,
+                                     const ApiEndpoint& endpoint, const daemon::SandboxChoice& choice) {
   daemon::WorkerOptions worker;
   worker.api = endpoint;
   worker.name = "assay-run";
   worker.hosts = options.hosts > 0 ? options.hosts : std::max(1U, std::thread::hardware_concurrency());
   worker.spool.bytes = size_t{64} << 20;  // without a folder: in memory, beside an API that ends with it
   worker.sandbox = choice;
-  worker.fallback_level = log::Level::info;  // a person's own command: the run's record says it
+  for (const auto& evaluator : file.evaluators)
+    worker.languages.push_back(evaluator.language);  // checked already
+  worker.fallback_level = log::Level::info;          // a person's own command: the run's record says it
   return worker;
 }
 
@@ -335,7 +337,7 @@ Task<> run_local(const RunOptions& options, const EvaluationFile& file, int& exi
   {
     ApiClient api(executor, stack->endpoint);
     // It waits for work while the data is uploaded, so that the first shard finds it ready.
-    worker = std::make_unique<WorkerThread>(worker_options(options, stack->endpoint, *choice));
+    worker = std::make_unique<WorkerThread>(worker_options(options, file, stack->endpoint, *choice));
     beside.spawn("watch the worker", watch_worker(job, *worker));
     const auto submitted = co_await job.begin(api);
     if (submitted)

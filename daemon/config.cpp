@@ -108,6 +108,8 @@ void Config::declare(Settings& settings) {
   settings.add("api.key_file", "file that holds the worker's API key", &key_file);
   settings.add("worker.name", "this worker's name, stable over restarts; default the host's name", &name);
   settings.add("worker.environments", "run environments this worker serves", &worker.environments);
+  settings.add("worker.labels", "what runs may require of a worker, such as gpu:a100; languages are added",
+               &worker.labels);
   settings.add("worker.hosts", "evaluator processes at most", &worker.hosts, 1, 1024);
   settings.add("worker.shards", "shards leased at once", &worker.shards, 1, 1024);
   settings.add("worker.items", "items in flight at once", &worker.items, 2, 1'000'000);

@@ -35,6 +35,8 @@ Shard::~Shard() {
 
 void Shard::set_cancelled() {
   context_.spool.drop(outbox_, Outbox::Standing::ended);
+  *unwanted_ = true;
+  context_.pool.sweep();
 }
 
 std::string Shard::fence() const {
@@ -152,13 +154,16 @@ void Shard::submit_item(Item item) {
     }
     ++outstanding_;
     const auto& program = spec_->evaluators[static_cast<size_t>(id.evaluator)].program;
-    context_.pool.submit(program, *item.json, [this, id, place, json = *item.json](Outcome outcome) {
-      if (outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::internal)
-        submit(id, json, 1);  // our fault, not the evaluator's: tried again before it is reported
-      else
-        record(id, std::move(outcome));
-      item_done();
-    });
+    context_.pool.submit(
+        program, *item.json,
+        [this, id, place, json = *item.json](Outcome outcome) {
+          if (outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::internal)
+            submit(id, json, 1);  // our fault, not the evaluator's: tried again before it is reported
+          else
+            record(id, std::move(outcome));
+          item_done();
+        },
+        unwanted_);
   }
 }
 
@@ -167,14 +172,16 @@ void Shard::submit(OutcomeId id, std::string item, int attempt) {
   const auto& program = spec_->evaluators[static_cast<size_t>(id.evaluator)].program;
   std::string copy = item;
   context_.pool.submit(
-      program, std::move(copy), [this, id, attempt, json = std::move(item)](Outcome outcome) mutable {
+      program, std::move(copy),
+      [this, id, attempt, json = std::move(item)](Outcome outcome) mutable {
         const bool ours = outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::internal;
         if (ours && attempt + 1 < kInternalTries)
           submit(id, std::move(json), attempt + 1);
         else
           record(id, std::move(outcome));
         item_done();
-      });
+      },
+      unwanted_);
 }
 
 void Shard::item_done() {
@@ -202,6 +209,14 @@ Task<Result<ApiAnswer>> Shard::control(std::string verb, std::string body) {
   co_return co_await context_.api.call_until(std::move(call), Clock::now() + 60s);
 }
 
+Task<Result<ApiAnswer>> Shard::complete() {
+  const auto verdict = co_await context_.completer.complete(lease_);
+  if (!verdict) co_return std::unexpected(verdict.error());
+  if (*verdict != "incomplete" || is_lost()) co_return ApiAnswer();
+  // What the store says is missing is computed again by whoever leases the shard next, perhaps this worker.
+  co_return co_await control("release", fence() + ",\"reason\":\"incomplete\"}");
+}
+
 Task<> Shard::finish(End end) {
   if (outbox_->standing == Outbox::Standing::ended || context_.stopping) co_return;
   Result<ApiAnswer> answer;
@@ -210,12 +225,10 @@ Task<> Shard::finish(End end) {
     answer = co_await control("fail", fence() + ",\"kind\":\"" + std::string(to_string(failed_->kind)) +
                                           "\",\"message\":" + json_quote(failed_->message) + "}");
   } else if (end == End::complete) {
-    answer = co_await control("complete", fence() + "}");
-    // What the store says is missing is computed again by whoever leases the shard next, perhaps this worker.
-    if (answer && answer->status == 409 && answer->code == "incomplete" && !is_lost())
-      answer = co_await control("release", fence() + ",\"reason\":\"incomplete\"}");
+    answer = co_await complete();
   } else if (!is_lost()) {
-    answer = co_await control("release", fence() + ",\"reason\":\"drain\"}");
+    answer = co_await control("release",
+                              fence() + (paused_ ? ",\"reason\":\"pause\"}" : ",\"reason\":\"drain\"}"));
   }
   if (!answer)
     log::warn("the shard's end did not reach the API",

@@ -7,6 +7,7 @@
 #include "core/async/budget.hpp"
 #include "core/async/event.hpp"
 #include "daemon/api_client.hpp"
+#include "daemon/completer.hpp"
 #include "daemon/run_spec.hpp"
 #include "daemon/sources/rows.hpp"
 #include "daemon/spool/spool.hpp"
@@ -20,7 +21,8 @@ struct WorkerContext {
   sandbox::Pool& pool;
   Budget& items;  ///< items read and not yet evaluated, over all shards
   Spool& spool;
-  Identity self;           ///< this process, as the API knows it
+  Completer& completer;
+  const Identity& self;    ///< this process, as the API knows it
   bool draining = false;   ///< start nothing more; finish what is in flight
   bool stopping = false;   ///< end now
   std::string fatal;       ///< why this worker must end, when it must
@@ -44,8 +46,9 @@ class Shard {
   Task<> give_up(Error why);
 
   const Lease& lease() const { return lease_; }
-  void set_lost() { lost_ = true; }  ///< somebody else's now
-  void set_cancelled();              ///< the run is over: post nothing more
+  void set_lost() { lost_ = true; }      ///< somebody else's now
+  void set_paused() { paused_ = true; }  ///< to be given back
+  void set_cancelled();  ///< the run is over: post nothing more, and end what is being evaluated
 
  private:
   enum class End { complete, partial, failed };
@@ -60,11 +63,12 @@ class Shard {
   Task<bool> wait_for_api();
   Task<> wait_until_posted();
   Task<> finish(End end);
+  Task<Result<ApiAnswer>> complete();
   Task<Result<ApiAnswer>> control(std::string verb, std::string body);
   std::string fence() const;
   bool is_lost() const { return lost_ || outbox_->lost; }
   bool halted() const {
-    return is_lost() || outbox_->standing != Outbox::Standing::wanted || context_.draining ||
+    return is_lost() || paused_ || outbox_->standing != Outbox::Standing::wanted || context_.draining ||
            context_.stopping || failed_.has_value();
   }
 
@@ -77,7 +81,9 @@ class Shard {
   size_t outstanding_ = 0;  ///< evaluations in the pool
   int64_t heartbeats_seen_ = 0;
   int read_failures_ = 0;
+  std::shared_ptr<bool> unwanted_ = std::make_shared<bool>(false);  ///< what is in the pool
   bool lost_ = false;
+  bool paused_ = false;
   std::optional<Error> failed_;
 };
 

@@ -63,11 +63,25 @@ Task<Result<>> Worker::run() {
   co_return result;
 }
 
+/// What runs may require of this worker: what it was told, the languages that work here, and those that it
+/// can install packages for.
+Task<> Worker::find_labels() {
+  labels_ = options_.labels;
+  auto languages = options_.languages;
+  if (languages.empty()) languages = co_await sandbox::working_languages(*pool_);
+  for (const auto& language : languages) labels_.push_back("language:" + language);
+  const auto& packages = options_.sandbox.packages;
+  if (!packages.index.empty() || !packages.wheelhouse.empty()) labels_.emplace_back("packages:python");
+  if (!packages.registry.empty()) labels_.emplace_back("packages:node");
+}
+
 Task<Result<>> Worker::work() {
   co_await tell_fallback();
-  context_ = std::make_unique<WorkerContext>(
-      WorkerContext{api_, *pool_, items_, spool_, {.boot_id = make_id("boot_")}});
-  sender_ = std::make_unique<Sender>(executor_, api_, spool_, context_->self,
+  co_await find_labels();
+  self_.boot_id = make_id("boot_");
+  completer_ = std::make_unique<Completer>(executor_, api_, self_);
+  context_ = std::make_unique<WorkerContext>(WorkerContext{api_, *pool_, items_, spool_, *completer_, self_});
+  sender_ = std::make_unique<Sender>(executor_, api_, spool_, self_,
                                      [this](std::string why) { fatal(std::move(why)); });
   claims_ = std::make_unique<Scope>(executor_);
   leases_ = std::make_unique<Scope>(executor_);
@@ -83,6 +97,8 @@ Task<Result<>> Worker::work() {
   ended_ = true;
   control_->cancel();
   co_await control_->join();
+  completer_->stop();
+  co_await completer_->join();
   sender_->stop();
   co_await sender_->join();
   close_pool();
@@ -141,6 +157,7 @@ void Worker::stop() {
   claims_->cancel();
   leases_->cancel();
   control_->cancel();
+  completer_->stop();
   sender_->stop();
   // Answers what is in the pool with `cancelled`, so that the shards end.
   close_pool();
@@ -163,13 +180,10 @@ WorkerStatus Worker::status() const {
 }
 
 Task<Result<>> Worker::register_worker() {
-  Json body{{"name", options_.name},
-            {"boot_id", context_->self.boot_id},
-            {"version", ASSAY_VERSION},
-            {"protocol", 1},
-            {"slots", options_.shards},
-            {"environments", options_.environments},
-            {"sandbox", std::string(to_string(pool_->mode()))}};
+  Json body{{"name", options_.name},    {"boot_id", self_.boot_id},
+            {"version", ASSAY_VERSION}, {"protocol", 1},
+            {"slots", options_.shards}, {"environments", options_.environments},
+            {"labels", labels_},        {"sandbox", std::string(to_string(pool_->mode()))}};
   for (int attempt = 0; !stopping_ && !draining_; ++attempt) {
     ApiClient::Call call;
     call.method = "POST";
@@ -180,12 +194,12 @@ Task<Result<>> Worker::register_worker() {
     if (answer && answer->ok()) {
       const auto json = parse_json(answer->body);
       if (json && json->is_object() && json->value("worker_id", Json()).is_string()) {
-        context_->self.worker_id = (*json)["worker_id"].get<std::string>();
+        self_.worker_id = (*json)["worker_id"].get<std::string>();
         if (json->value("heartbeat_ms", Json()).is_number_integer())
           heartbeat_every_ = std::chrono::milliseconds((*json)["heartbeat_ms"].get<int64_t>());
         if (json->value("claim_wait_ms", Json()).is_number_integer())
           claim_wait_ = std::chrono::milliseconds((*json)["claim_wait_ms"].get<int64_t>());
-        context_->self.incarnation =
+        self_.incarnation =
             json->value("incarnation", Json()).is_string() ? (*json)["incarnation"].get<std::string>() : "";
         registered_ = true;
         sender_->registered();
@@ -216,8 +230,8 @@ Task<> Worker::claim_loop() {
       co_await sleep_until(Clock::now() + 50ms);
       continue;
     }
-    const Json body{{"worker_id", context_->self.worker_id},
-                    {"boot_id", context_->self.boot_id},
+    const Json body{{"worker_id", self_.worker_id},
+                    {"boot_id", self_.boot_id},
                     {"claim_id", claim_id},
                     {"max", options_.shards - held},
                     {"wait_ms", claim_wait_.count()}};
@@ -290,8 +304,8 @@ Task<> Worker::release(Lease lease) {
   ApiClient::Call call;
   call.method = "POST";
   call.path = "/v1/runs/" + lease.run + "/shards/" + std::to_string(lease.shard) + "/release";
-  call.body = dump_json(Json{{"worker_id", context_->self.worker_id},
-                             {"boot_id", context_->self.boot_id},
+  call.body = dump_json(Json{{"worker_id", self_.worker_id},
+                             {"boot_id", self_.boot_id},
                              {"epoch", lease.epoch},
                              {"token", lease.token},
                              {"reason", "drain"}});
@@ -333,9 +347,11 @@ Task<> Worker::heartbeat() {
   ApiClient::Call call;
   call.method = "POST";
   call.path = "/v1/heartbeat";
-  call.body = dump_json(Json{{"worker_id", context_->self.worker_id},
-                             {"boot_id", context_->self.boot_id},
-                             {"state", draining_ ? "drain" : "run"},
+  call.body = dump_json(Json{{"worker_id", self_.worker_id},
+                             {"boot_id", self_.boot_id},
+                             {"state", draining_       ? "drain"
+                                       : spool_.full() ? "full"
+                                                       : "run"},
                              {"leases", std::move(leases)}});
   call.timeout = 10s;
   const auto answer = co_await api_.call(std::move(call));
@@ -361,6 +377,7 @@ Task<> Worker::heartbeat() {
     if (entry.value("epoch", Json()) != shard->second->lease().epoch) continue;
     const Json verdict = entry.value("verdict", Json());
     if (verdict == "cancel") shard->second->set_cancelled();
+    if (verdict == "pause") shard->second->set_paused();
     if (verdict == "lost" || verdict == "done") shard->second->set_lost();
   }
   if (const auto unknown = json->find("unknown"); unknown != json->end() && unknown->is_array()) {

@@ -27,9 +27,11 @@ struct WorkerOptions {
   std::string
       name;  ///< stable over restarts: a restart under the same name takes the old leases over at once
   std::vector<std::string> environments = {"main"};
-  size_t hosts = 2;     ///< evaluator processes at most
-  size_t shards = 4;    ///< shards leased at once
-  size_t items = 1024;  ///< items in flight over all shards
+  std::vector<std::string> labels;  ///< what runs may require: "gpu:a100"; the languages that work are added
+  std::vector<std::string> languages;  ///< that are known to work; empty: each is tried
+  size_t hosts = 2;                    ///< evaluator processes at most
+  size_t shards = 4;                   ///< shards leased at once
+  size_t items = 1024;                 ///< items in flight over all shards
   SpoolOptions spool;
   SandboxChoice sandbox;
   log::Level fallback_level = log::Level::warn;   ///< of the line that says that the sandbox could be better
@@ -67,6 +69,7 @@ class Worker {
   Task<> work_registered();
   Task<Result<>> open_sandbox();
   Task<> tell_fallback();
+  Task<> find_labels();
   Task<Result<>> register_worker();
   Task<> claim_loop();
   Task<> heartbeat_loop();
@@ -87,6 +90,9 @@ class Worker {
   Budget items_;
   Spool spool_;
   std::unique_ptr<sandbox::Pool> pool_;
+  Identity self_;
+  std::vector<std::string> labels_;
+  std::unique_ptr<Completer> completer_;
   std::unique_ptr<WorkerContext> context_;
   std::unique_ptr<Sender> sender_;
   std::unique_ptr<Scope> claims_, leases_, control_;

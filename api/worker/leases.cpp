@@ -13,7 +13,6 @@ namespace {
 
 constexpr int64_t kProtocol = 1;
 constexpr int64_t kLongestWait = 25'000;  // under the 30 s that proxies usually grant
-constexpr int64_t kMostLeases = 1024;
 
 Task<Answer<Response>> register_worker(Context& context, Request& request) {
   const auto json = parse_json(request.body);
@@ -109,22 +108,6 @@ Task<Answer<Response>> list_workers(Context& context, Request& request) {
                           });
 }
 
-std::vector<LeaseRef> read_leases(Fields& body) {
-  std::vector<LeaseRef> leases;
-  const Json* list = body.array("leases", kMostLeases);
-  for (size_t i = 0; list != nullptr && i < list->size(); ++i) {
-    Fields fields((*list)[i], "leases[" + std::to_string(i) + ']');
-    LeaseRef lease;
-    lease.run = fields.text("run", kLabelLength);
-    lease.shard = fields.integer("shard", 0, INT64_MAX);
-    lease.epoch = fields.integer("epoch", 0, INT64_MAX);
-    lease.token = fields.text("token", kLabelLength);
-    body.absorb(fields);
-    leases.push_back(std::move(lease));
-  }
-  return leases;
-}
-
 Task<Answer<Response>> heartbeat(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
@@ -143,9 +126,7 @@ Task<Answer<Response>> heartbeat(Context& context, Request& request) {
     append_json_array(object.key("leases"), leases, [&](std::string& out, const LeaseRef& lease) {
       const auto verdict = answer->verdicts[i++];
       JsonObject told(out);
-      told.text("run", lease.run);
-      told.number("shard", lease.shard);
-      told.number("epoch", lease.epoch);
+      append_lease_name(told, lease);
       told.text("verdict", to_string(verdict));
       const bool held = verdict == LeaseVerdict::ok || verdict == LeaseVerdict::pause;
       told.number("ttl_ms", held ? ttl.count() : 0);
@@ -206,7 +187,7 @@ std::vector<Route> worker_routes() {
       {"POST", "/heartbeat", kWorker, Body::json, heartbeat},
       {"GET", "/worker/runs/{}", kWorker, Body::none, run_spec},
       {"POST", "/runs/{}/shards/{}/outcomes", kWorker, Body::json, append_outcomes},
-      {"POST", "/runs/{}/shards/{}/complete", kWorker, Body::json, complete_shard},
+      {"POST", "/complete", kWorker, Body::json, complete_shards},
       {"POST", "/runs/{}/shards/{}/release", kWorker, Body::json, release},
       {"POST", "/runs/{}/shards/{}/fail", kWorker, Body::json, fail_shard},
   };

@@ -58,20 +58,31 @@ Task<Answer<Response>> append_outcomes(Context& context, Request& request) {
   co_return response;
 }
 
-Task<Answer<Response>> complete_shard(Context& context, Request& request) {
+Task<Answer<Response>> complete_shards(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
   const auto worker = read_worker(body, request.principal.project());
-  const auto lease = read_lease(body, request);
+  auto leases = read_leases(body);
   ASSAY_CO_OK(body.done());
-  if (!lease) co_return std::unexpected(lease.error());
-  const auto completed = co_await context.store.complete(worker, {*lease});
-  if (!completed) co_return std::unexpected(completed.error());
-  const auto& first = completed->front();
-  if (!first) co_return std::unexpected(first.error());
-  if (first->last) context.tell(Change::ended);
-  co_return Response("{\"verdict\":\"done\"}");
+  const auto answers = co_await context.store.complete(worker, leases);
+  if (!answers) co_return std::unexpected(answers.error());
+  bool ended = false;
+  Response response;
+  {
+    JsonObject object(response.body);
+    size_t i = 0;
+    append_json_array(object.key("leases"), leases, [&](std::string& out, const LeaseRef& lease) {
+      const auto& answer = (*answers)[i++];
+      ended = ended || (answer && answer->last);
+      JsonObject told(out);
+      append_lease_name(told, lease);
+      told.text("verdict", answer ? "done" : answer.error().code);
+      if (!answer && !answer.error().extra.empty()) told.members_of('{' + answer.error().extra + '}');
+    });
+  }
+  if (ended) context.tell(Change::ended);
+  co_return response;
 }
 
 }  // namespace assay::api

@@ -12,6 +12,6 @@ namespace assay::api {
 Answer<OutcomeBatch> batch_from(const Json& outcomes);
 
 Task<Answer<Response>> append_outcomes(Context& context, Request& request);
-Task<Answer<Response>> complete_shard(Context& context, Request& request);
+Task<Answer<Response>> complete_shards(Context& context, Request& request);
 
 }  // namespace assay::api

@@ -1,6 +1,7 @@
 #include "api/worker/worker_json.hpp"
 
 #include <charconv>
+#include <nlohmann/json.hpp>
 
 namespace assay::api {
 
@@ -10,6 +11,28 @@ WorkerRef read_worker(Fields& body, int64_t project) {
   worker.worker_id = body.text("worker_id", kLabelLength);
   worker.boot_id = body.text("boot_id", kLabelLength);
   return worker;
+}
+
+std::vector<LeaseRef> read_leases(Fields& body) {
+  std::vector<LeaseRef> leases;
+  const Json* list = body.array("leases", kMostLeases);
+  for (size_t i = 0; list != nullptr && i < list->size(); ++i) {
+    Fields fields((*list)[i], "leases[" + std::to_string(i) + ']');
+    LeaseRef lease;
+    lease.run = fields.text("run", kLabelLength);
+    lease.shard = fields.integer("shard", 0, INT64_MAX);
+    lease.epoch = fields.integer("epoch", 0, INT64_MAX);
+    lease.token = fields.text("token", kLabelLength);
+    body.absorb(fields);
+    leases.push_back(std::move(lease));
+  }
+  return leases;
+}
+
+void append_lease_name(JsonObject& object, const LeaseRef& lease) {
+  object.text("run", lease.run);
+  object.number("shard", lease.shard);
+  object.number("epoch", lease.epoch);
 }
 
 Answer<LeaseRef> read_lease(Fields& body, const Request& request) {

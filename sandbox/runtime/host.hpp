@@ -23,6 +23,9 @@ namespace assay::sandbox {
 struct Work {
   std::string item;
   std::move_only_function<void(Outcome)> done;
+  std::shared_ptr<const bool> unwanted;  ///< null: always wanted
+
+  bool is_unwanted() const { return unwanted && *unwanted; }
 };
 
 /// A host answers in order, so what is in flight is a queue. Owned by shared pointers: its handlers keep it

@@ -132,6 +132,7 @@ struct Pool::Impl {
   void host_ended(Queue& queue, const std::shared_ptr<Host>& host, Outcome head);
   void keep_house();
   void finish_later(Work work, Outcome outcome);
+  void drop(Work work);
   void take(Work work, std::shared_ptr<const Program> program);
 };
 
@@ -284,7 +285,7 @@ void Pool::Impl::start_host(Queue& queue) {
   auto host = std::make_shared<Host>(executor, queue.program, queue.language,
                                      [this](std::shared_ptr<const Program> program, std::string item,
                                             std::move_only_function<void(Outcome)> done) {
-                                       take({std::move(item), std::move(done)}, std::move(program));
+                                       take({std::move(item), std::move(done), nullptr}, std::move(program));
                                      });
   host->set_window(std::max<size_t>(1, options.window));
   queue.hosts.push_back(host);
@@ -389,7 +390,12 @@ void Pool::Impl::host_ended(Queue& queue, const std::shared_ptr<Host>& host, Out
     finish_later(std::move(left.front()), std::move(head));
     left.pop_front();
   }
-  for (; !closing && !left.empty(); left.pop_back()) queue.waiting.push_front(std::move(left.back()));
+  for (; !closing && !left.empty(); left.pop_back()) {
+    if (left.back().is_unwanted())
+      drop(std::move(left.back()));
+    else
+      queue.waiting.push_front(std::move(left.back()));
+  }
   left.clear();
   std::erase(queue.hosts, host);
   schedule();
@@ -415,6 +421,10 @@ void Pool::Impl::finish_later(Work work, Outcome outcome) {
   asio::post(executor, [done = std::move(work.done), outcome = std::move(outcome)]() mutable {
     done(std::move(outcome));
   });
+}
+
+void Pool::Impl::drop(Work work) {
+  finish_later(std::move(work), Outcome::errored(ErrorKind::cancelled, "nobody wants it any more"));
 }
 
 void Pool::Impl::take(Work work, std::shared_ptr<const Program> program) {
@@ -470,8 +480,24 @@ Task<Result<>> Pool::prepare(std::shared_ptr<const Program> program) {
   co_return *waiter->result;
 }
 
-void Pool::submit(std::shared_ptr<const Program> program, std::string item, Done done) {
-  impl_->take({std::move(item), std::move(done)}, std::move(program));
+void Pool::submit(std::shared_ptr<const Program> program, std::string item, Done done,
+                  std::shared_ptr<const bool> unwanted) {
+  impl_->take({std::move(item), std::move(done), std::move(unwanted)}, std::move(program));
+}
+
+void Pool::sweep() {
+  for (auto& [key, queue] : impl_->queues) {
+    for (Work& work : std::exchange(queue->waiting, {})) {
+      if (work.is_unwanted())
+        impl_->drop(std::move(work));
+      else
+        queue->waiting.push_back(std::move(work));
+    }
+    for (const auto& host : queue->hosts)
+      if (!host->in_flight().empty() && host->in_flight().front().is_unwanted())
+        host->kill(Host::Kill::unwanted);
+  }
+  impl_->schedule();
 }
 
 Task<Outcome> Pool::evaluate(std::shared_ptr<const Program> program, std::string item) {

@@ -52,7 +52,11 @@ class Pool {
 
   /// Queues one evaluation; `done` is called once, on the executor, never from inside submit. `item` is the
   /// JSON text of the item (sdk/protocol.md). The queue is not bounded here: callers bound what they submit.
-  void submit(std::shared_ptr<const Program> program, std::string item, Done done);
+  void submit(std::shared_ptr<const Program> program, std::string item, Done done,
+              std::shared_ptr<const bool> unwanted = nullptr);
+  /// Answers `cancelled` for all that waits and whose `unwanted` has become true, and ends the processes that
+  /// are at such an item.
+  void sweep();
   /// submit() as an awaitable.
   Task<Outcome> evaluate(std::shared_ptr<const Program> program, std::string item);
 

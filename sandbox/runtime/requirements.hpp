@@ -38,7 +38,7 @@ std::vector<std::string> missing(const Requirements& required, const Given& give
 Task<Result<>> check_requirements(Pool& pool, const Requirements& required);
 
 /// Those that work in the sandbox of `pool`; each is tried.
-Task<std::vector<std::string_view>> working_languages(Pool& pool);
+Task<std::vector<std::string>> working_languages(Pool& pool);
 
 /// Why jails of `mode` are made and not better ones, for people; each better mode is tried once more.
 Task<std::string> why_not_better(Mode mode);

@@ -52,6 +52,21 @@ Reply TestWorker::control(const Json& lease, const std::string& verb, Json more)
                       body);
 }
 
+Reply TestWorker::complete(const std::vector<Json>& leases) const {
+  Json body = signed_body();
+  body["leases"] = Json::array();
+  for (const auto& lease : leases)
+    body["leases"].push_back({{"run", lease["run"]},
+                              {"shard", lease["shard"]},
+                              {"epoch", lease["epoch"]},
+                              {"token", lease["token"]}});
+  return client_.post("/complete", body);
+}
+
+std::string TestWorker::complete(const Json& lease) const {
+  return complete(std::vector<Json>{lease}).json()["leases"][0]["verdict"];
+}
+
 Reply TestWorker::append(const Json& lease, const Json& outcomes) const {
   return control(lease, "outcomes", {{"batch", 1}, {"outcomes", outcomes}});
 }

@@ -15,7 +15,9 @@ class TestWorker {
   Reply heartbeat(const std::vector<Json>& leases) const;
   Reply append(const Json& lease, const Json& outcomes) const;
   Reply control(const Json& lease, const std::string& verb, Json more = Json::object()) const;
-  Reply complete(const Json& lease) const { return control(lease, "complete"); }
+  Reply complete(const std::vector<Json>& leases) const;
+  /// The verdict.
+  std::string complete(const Json& lease) const;
   /// Appends a score for every item and completes.
   void finish(const Json& lease, const std::function<double(int)>& score, int evaluators = 1) const;
   /// Claims and finishes until nothing is left.
