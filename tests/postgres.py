@@ -64,8 +64,8 @@ class Postgres:
             options += ["-c", f"port={self.port}"]
         for setting in self.settings:
             options += ["-c", setting]
-        self.log = open(self.folder / "log", "ab")
-        self.server = self._run(f"{self.bin}/postgres", "-D", self.data, *options, stdout=self.log, stderr=self.log)
+        with open(self.folder / "log", "ab") as log:
+            self.server = self._run(f"{self.bin}/postgres", "-D", self.data, *options, stdout=log, stderr=log)
         end = time.monotonic() + 60
         while subprocess.run([f"{self.bin}/pg_isready", "-q", "-h", self.folder, "-p", str(self.port or 5432)]).returncode:
             if self.server.poll() is not None or time.monotonic() > end:

@@ -101,6 +101,7 @@ class OnPostgres(workers_test.Workers):
         self.assertEqual(self.ask("/healthz", self.admin)[0], 200)
         self.assertIsNone(worker.process.poll(), worker.output())
         self.database.start()
+        wait_until(lambda: self.ask("/readyz", self.admin)[0] == 200, "it is ready again")
         self.check_complete(run)
         self.assertEqual(self.database.sql("SELECT count(*) FROM shards WHERE state = 1"), "0")
         # Nobody lost a lease by it: what was held when the database went away was finished by its holder.
