@@ -310,7 +310,8 @@ daemon::WorkerOptions worker_options(const RunOptions& options, const Evaluation
   worker.api = endpoint;
   worker.name = "assay-run";
   worker.hosts = options.hosts > 0 ? options.hosts : std::max(1U, std::thread::hardware_concurrency());
-  worker.spool.bytes = size_t{64} << 20;  // without a folder: in memory, beside an API that ends with it
+  // Without a folder it is in memory: the API that it posts to ends with this process too.
+  worker.spool.bytes = size_t{64} << 20;
   worker.sandbox = choice;
   for (const auto& evaluator : file.evaluators)
     worker.languages.push_back(evaluator.language);  // checked already

@@ -11,7 +11,7 @@ import socketserver
 import struct
 import threading
 
-from harness import DEADLINE, Case, UnixConnection, main, wait_until
+from harness import Case, UnixConnection, main, wait_until
 
 # Slow enough to be caught in the middle; `reason` makes outcomes as large as `params.size` says.
 SLOW = """
@@ -25,9 +25,12 @@ end
 
 def spooled(folder):
     """The items in a spool that are not acknowledged, read from its files as docs/spool.md says they are."""
+    try:
+        segments = [path.read_bytes() for path in sorted(pathlib.Path(folder).glob("*.spool"))]
+    except FileNotFoundError:  # unlinked meanwhile
+        return spooled(folder)
     waiting = collections.defaultdict(dict)
-    for path in sorted(pathlib.Path(folder).glob("*.spool")):
-        data = path.read_bytes()
+    for data in segments:
         at = 8
         while at + 24 <= len(data):
             _, size, seq, _, kind = struct.unpack_from("<IIQII", data, at)
@@ -101,19 +104,26 @@ class ProxyHandler(http.server.BaseHTTPRequestHandler):
 
 
 class Notifications:
-    """The status lines that a program tells systemd."""
+    """The status lines that a program tells systemd. Always read: who tells waits for room."""
 
     def __init__(self, path):
         self.path = str(path)
+        self.lines = []
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(self.path)
-        self.socket.settimeout(DEADLINE)
+        threading.Thread(target=self.read, daemon=True).start()
 
-    def status(self):
+    def read(self):
         while True:
             text = self.socket.recv(65536).decode()
             if text.startswith("STATUS="):
-                return text[len("STATUS="):]
+                self.lines.append(text)
+
+    def next(self):
+        """The next line to come."""
+        seen = len(self.lines)
+        wait_until(lambda: len(self.lines) > seen, "a status line")
+        return self.lines[seen]
 
 
 class Spool(Case):
@@ -269,16 +279,15 @@ class Spool(Case):
             return forward()
         proxy.answer = answer
         told = Notifications(self.folder / "notify.sock")
-        self.addCleanup(told.socket.close)
         os.environ["NOTIFY_SOCKET"] = told.path
         self.addCleanup(os.environ.pop, "NOTIFY_SOCKET")
         worker = self.spool_worker(spool_bytes=1 << 20)
         # It evaluates what it has read, reads no more, says so, and keeps within its bound.
-        wait_until(lambda: " 0 items in flight" in (status := told.status()) and "nothing is claimed" in status,
+        wait_until(lambda: " 0 items in flight" in (status := told.next()) and "nothing is claimed" in status,
                    "it says that it stopped")
         read = len(pages)
         for _ in range(3):
-            self.assertIn(" 0 items in flight", told.status())
+            self.assertIn(" 0 items in flight", told.next())
         self.assertEqual(len(pages), read)
         self.assertLess(read * 256, 1500)
         self.assertIn("the spool is full", worker.output())

@@ -51,3 +51,31 @@ TEST_CASE("config: the environment says the same; what is given goes before it",
   CHECK((given->mode == sandbox::Mode::full && given->require.landlock));
   CHECK_FALSE(wrong);
 }
+
+TEST_CASE("config: the spool is where it is told, else in systemd's folder, else in the user's",
+          "[daemon][config]") {
+  const auto variable = [](const char* name, const char* value) {
+    value == nullptr ? ::unsetenv(name) : ::setenv(name, value, 1);
+  };
+  const char* const home = std::getenv("HOME");
+  const std::string former = home == nullptr ? "" : home;
+  variable("STATE_DIRECTORY", nullptr);
+  variable("XDG_STATE_HOME", nullptr);
+  Config config;
+  variable("HOME", "/home/me");
+  CHECK(config.spool_folder("a/b") == "/home/me/.local/state/assay/spool/a%2Fb");
+  CHECK(config.spool_folder("..") == "/home/me/.local/state/assay/spool/%..");
+  variable("HOME", nullptr);
+  CHECK_THAT(config.spool_folder("w").error().message, Contains("set spool.folder"));
+  variable("XDG_STATE_HOME", "/state");
+  CHECK(config.spool_folder("w") == "/state/assay/spool/w");
+  variable("STATE_DIRECTORY", "/var/lib/assay:/var/lib/more");
+  CHECK(config.spool_folder("w") == "/var/lib/assay/spool");
+  config.worker.spool.folder = "/mine";
+  CHECK(config.spool_folder("w") == "/mine");
+  config.worker.spool.folder = "mine";
+  CHECK_THAT(config.spool_folder("w").error().message, Contains("absolute path"));
+  variable("STATE_DIRECTORY", nullptr);
+  variable("XDG_STATE_HOME", nullptr);
+  variable("HOME", home == nullptr ? nullptr : former.c_str());
+}
