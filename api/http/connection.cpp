@@ -120,6 +120,10 @@ Answer<Request> request_from(const Parser& parser, Socket& socket) {
   const size_t mark = std::min(target.find('?'), target.size());
   auto query = parse_query(target.substr(std::min(mark + 1, target.size())));
   if (!query) return refuse(400, "invalid_http", "the query string is not well-formed");
+  for (const auto& [name, value] : *query) {
+    if (!is_storable(name)) return invalid("", "a query parameter's name must be UTF-8 without U+0000");
+    if (!is_storable(value)) return invalid(name, name + " must be UTF-8 without U+0000");
+  }
   request.query = std::move(*query);
   target = target.substr(0, mark);
   for (const std::string_view prefix : {"/api/v1/", "/v1/"})

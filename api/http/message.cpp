@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "core/json.hpp"
+
 namespace assay::api {
 
 std::string_view Request::header(std::string_view lower_case_name) const {
@@ -22,8 +24,13 @@ Response response_from(const Problem& problem) {
   response.status = problem.status;
   if (problem.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   if (problem.status == 405) response.headers.emplace_back("Allow", problem.allow);
-  if (problem.status == 503) response.headers.emplace_back("Retry-After", "1");
+  if (problem.status == 429 || problem.status == 503)
+    response.headers.emplace_back("Retry-After", std::to_string(problem.retry_after.count()));
   return response;
+}
+
+bool is_storable(std::string_view text) {
+  return text.find('\0') == std::string_view::npos && is_valid_utf8(text);
 }
 
 std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space) {

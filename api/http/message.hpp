@@ -64,6 +64,10 @@ struct Response {
 
 Response response_from(const Problem& problem);
 
+/// Whether a store can keep and compare `text`: valid UTF-8 without U+0000, which PostgreSQL has no place
+/// for.
+bool is_storable(std::string_view text);
+
 /// Splits and decodes a request target's path segments and query; nullopt for bad percent-encoding.
 std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space);
 std::optional<std::vector<std::pair<std::string, std::string>>> parse_query(std::string_view text);

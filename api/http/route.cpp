@@ -17,7 +17,7 @@ bool matches(std::string_view pattern, std::string_view path, std::vector<std::s
     path.remove_prefix(std::min(have.size() + 1, path.size()));
     if (want == "{}") {
       auto decoded = percent_decode(have, false);
-      if (!decoded || decoded->empty()) return false;
+      if (!decoded || decoded->empty() || !is_storable(*decoded)) return false;
       parameters.push_back(std::move(*decoded));
     } else if (want != have) {
       return false;
@@ -107,6 +107,7 @@ Task<Answer<const Route*>> admit(Context& context, std::span<const Route> routes
     if (key.size() > 255)
       co_return refuse(422, "invalid_value", "an Idempotency-Key has at most 255 characters",
                        "Idempotency-Key");
+    if (!is_storable(key)) co_return invalid("Idempotency-Key", "an Idempotency-Key must be UTF-8");
     request.receipt = Receipt{std::string(key), "", ""};
   }
   co_return &route;

@@ -1,6 +1,12 @@
 #include "daemon/api_client.hpp"
 
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <catch2/catch.hpp>
+
+#include "core/async/scope.hpp"
 
 namespace assay::daemon {
 namespace {
@@ -25,6 +31,43 @@ TEST_CASE("ApiAnswer: what may succeed later is retryable, what is refused is no
   for (const int status : {408, 429, 500, 502, 503, 504}) CHECK(ApiAnswer{.status = status}.retryable());
   for (const int status : {200, 400, 401, 403, 404, 409, 413, 422, 501})
     CHECK_FALSE(ApiAnswer{.status = status}.retryable());
+}
+
+TEST_CASE("ApiClient: a call is repeated when the answer said, and not before", "[daemon][api_client]") {
+  asio::io_context loop(1);
+  asio::ip::tcp::acceptor acceptor(loop, {asio::ip::make_address("127.0.0.1"), 0});
+  std::vector<Clock::time_point> calls;
+  // Answers 503 once and then 200; each connection is one request.
+  const auto serve = [&]() -> Task<> {
+    while (calls.size() < 2) {
+      auto socket = co_await acceptor.async_accept(asio::use_awaitable);
+      std::string head;
+      co_await asio::async_read_until(socket, asio::dynamic_buffer(head), "\r\n\r\n", asio::use_awaitable);
+      calls.push_back(Clock::now());
+      const std::string answer =
+          calls.size() == 1 ? "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: "
+                              "0\r\nConnection: close\r\n\r\n"
+                            : "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+      co_await asio::async_write(socket, asio::buffer(answer), asio::use_awaitable);
+    }
+  };
+  Result<ApiAnswer> answer = fail(ErrorKind::internal, "not asked");
+  const auto ask = [&]() -> Task<> {
+    const auto endpoint =
+        ApiEndpoint::parse("http://127.0.0.1:" + std::to_string(acceptor.local_endpoint().port()), "k");
+    ApiClient api(loop.get_executor(), *endpoint);
+    ApiClient::Call call;
+    call.path = "/v1/x";
+    answer = co_await api.call_until(std::move(call), Clock::now() + std::chrono::seconds(30));
+  };
+  Scope scope(loop.get_executor());
+  scope.spawn("server", serve());
+  scope.spawn("client", ask());
+  loop.run_for(std::chrono::seconds(60));
+  REQUIRE(answer);
+  CHECK(answer->status == 200);
+  REQUIRE(calls.size() == 2);
+  CHECK(calls[1] - calls[0] >= std::chrono::seconds(1));
 }
 
 TEST_CASE("backoff: grows, is jittered and never beyond half a minute", "[daemon][api_client]") {
