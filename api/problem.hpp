@@ -28,7 +28,8 @@ struct Problem {
   Problem(Error error);  // NOLINT(google-explicit-constructor): infrastructure errors pass through ASSAY_TRY
   /// "invalid_request_error", "not_found_error", …: follows from the status.
   std::string_view type() const;
-  std::string body() const;
+  /// `request_id` empty: left out.
+  std::string body(std::string_view request_id = {}) const;
 };
 
 template <class T = void>
