@@ -238,7 +238,6 @@ void Server::stop() {
   std::promise<void> closed;
   asio::post(impl_->loops.front()->io, [this, &closed] {
     impl_->listener->close();
-    if (impl_->status) impl_->status->close();
     closed.set_value();
   });
   closed.get_future().wait();
@@ -247,6 +246,8 @@ void Server::stop() {
   std::vector<std::future<void>> drained;
   for (auto& loop : impl_->loops)
     drained.push_back(asio::co_spawn(loop->io, drain(*loop, deadline), asio::use_future));
+  if (impl_->status)
+    drained.push_back(asio::co_spawn(impl_->loops.front()->io, impl_->status->close(), asio::use_future));
   for (auto& done : drained) done.wait();
   for (auto& loop : impl_->loops) {
     loop->work.reset();

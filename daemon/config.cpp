@@ -89,6 +89,8 @@ Result<SandboxChoice> SandboxSettings::from_environment(const std::string& mode)
 void Config::declare(Settings& settings) {
   settings.add("api.url", "the API: http(s)://HOST:PORT or unix:/PATH", &api);
   settings.add("api.key_file", "file that holds the worker's API key", &key_file);
+  settings.add("api.ca_file",
+               "PEM file of the authorities that vouch for an https API, instead of the system's", &ca_file);
   settings.add("worker.name", "this worker's name, stable over restarts; default the host's name", &name);
   settings.add("worker.environments", "run environments this worker serves", &worker.environments);
   settings.add("worker.hosts", "evaluator processes at most", &worker.hosts, 1, 1024);
@@ -96,6 +98,9 @@ void Config::declare(Settings& settings) {
   settings.add("worker.items", "items in flight at once", &worker.items, 2, 1'000'000);
   settings.add("worker.drain_grace", "time for the items in flight after SIGTERM", &worker.drain_grace);
   sandbox.declare(settings);
+  settings.add("metrics.listen",
+               "address of /metrics, /livez and /readyz: HOST:PORT or unix:/PATH; default nowhere",
+               &metrics_listen);
   settings.add("log.level", "debug, info, warn or error", &log_level);
 }
 

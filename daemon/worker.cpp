@@ -15,7 +15,9 @@ Worker::Worker(asio::any_io_executor executor, WorkerOptions options)
       options_(std::move(options)),
       api_(executor, options_.api),
       items_(executor, options_.items),
-      changed_(executor) {}
+      changed_(executor) {
+  api_.observe(options_.on_api_call);
+}
 
 Worker::~Worker() = default;
 
@@ -120,7 +122,8 @@ void Worker::close_pool() {
 }
 
 WorkerStatus Worker::status() const {
-  return {shards_.size(), items_.used(), context_ ? context_->outcomes_posted : 0, draining_};
+  return {shards_.size(), items_.used(), context_ ? context_->outcomes_posted : 0,
+          claimed_,       registered_,   draining_};
 }
 
 Task<Result<>> Worker::register_worker() {
@@ -156,7 +159,7 @@ Task<Result<>> Worker::register_worker() {
       const std::string why = answer ? answer->error().message : answer.error().message;
       log::warn("the API does not answer yet; trying on", {{"error", why}});
     }
-    co_await sleep_until(Clock::now() + backoff(attempt));
+    co_await sleep_until(Clock::now() + backoff(attempt, answer));
   }
   co_return fail(ErrorKind::cancelled, "stopped before it was registered");
 }
@@ -205,13 +208,14 @@ Task<> Worker::claim_loop() {
       log::warn("claims get no answer",
                 {{"error", answer ? answer->error().message : answer.error().message}});
     }
-    co_await sleep_until(Clock::now() + backoff(attempt++));
+    co_await sleep_until(Clock::now() + backoff(attempt++, answer));
   }
 }
 
 void Worker::start_shards(std::vector<Lease> leases) {
   for (auto& lease : leases) {
     if (shards_.contains(lease.key())) continue;
+    ++claimed_;
     const std::string name = "shard " + lease.key();
     shards_.emplace(lease.key(), nullptr);
     if (draining_)

@@ -84,9 +84,10 @@ std::string StatusServer::address() const {
   return impl_->listener->address();
 }
 
-void StatusServer::close() {
+Task<> StatusServer::close() {
   impl_->listener->close();
   impl_->scope.cancel();
+  co_await impl_->scope.join();
 }
 
 }  // namespace assay::http

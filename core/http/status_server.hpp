@@ -28,13 +28,13 @@ class StatusServer {
                                                      const std::string& address, Pages pages);
   StatusServer(const StatusServer&) = delete;
   StatusServer& operator=(const StatusServer&) = delete;
-  /// The loop must have come to rest after close().
+  /// After close().
   ~StatusServer();
 
   /// With the real port.
   std::string address() const;
-  /// Ends what is going on.
-  void close();
+  /// Ends what is going on, and waits for that.
+  Task<> close();
 
  private:
   struct Impl;
