@@ -45,6 +45,13 @@ bool Fields::is_null(std::string_view key) const {
   return has(key) && (*object_)[std::string(key)].is_null();
 }
 
+const char* bad_characters(std::string_view text, bool label) {
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  if (label && std::ranges::any_of(text, is_control)) return "must not contain control characters";
+  if (text.find('\0') != std::string_view::npos) return "must not contain U+0000";
+  return nullptr;
+}
+
 std::optional<std::string> Fields::maybe_text(std::string_view key, size_t longest) {
   const Json* value = find(key);
   if (value == nullptr) return std::nullopt;
@@ -55,6 +62,10 @@ std::optional<std::string> Fields::maybe_text(std::string_view key, size_t longe
   auto text = value->get<std::string>();
   if (text.size() > longest) {
     fault(key, "must be at most " + std::to_string(longest) + " bytes long");
+    return std::nullopt;
+  }
+  if (const char* const wrong = bad_characters(text, longest <= kLabelLength)) {
+    fault(key, wrong);
     return std::nullopt;
   }
   return text;
@@ -147,10 +158,13 @@ std::vector<std::string> Fields::maybe_texts(std::string_view key, size_t longes
   if (value == nullptr) return texts;
   for (size_t i = 0; i < value->size(); ++i) {
     const Json& element = (*value)[i];
-    if (element.is_string()) {
-      texts.push_back(element.get<std::string>());
+    const std::string name = std::string(key) + '[' + std::to_string(i) + ']';
+    if (!element.is_string()) {
+      fault(name, "must be a string");
+    } else if (const char* const wrong = bad_characters(element.get<std::string>(), true)) {
+      fault(name, wrong);
     } else {
-      fault(std::string(key) + '[' + std::to_string(i) + ']', "must be a string");
+      texts.push_back(element.get<std::string>());
     }
   }
   return texts;

@@ -23,11 +23,16 @@ namespace assay::api {
 inline constexpr size_t kLabelLength = 256;
 inline constexpr size_t kTextLength = size_t{4} << 20;
 
+/// What is wrong with the characters of `text`, null: nothing. A label is shown in tables and logs and has no
+/// control characters; other text keeps its line feeds and tabs. No database of text knows U+0000.
+const char* bad_characters(std::string_view text, bool label);
+
 class Fields {
  public:
   /// `path` is that of the object in the body: "" or "sample". Borrows `object`.
   explicit Fields(const Json& object, std::string path = "");
 
+  /// Text of at most `longest` bytes; with at most kLabelLength it is a label.
   std::string text(std::string_view key, size_t longest = kTextLength);
   std::optional<std::string> maybe_text(std::string_view key, size_t longest = kTextLength);
   int64_t integer(std::string_view key, int64_t low, int64_t high);
@@ -43,6 +48,7 @@ class Fields {
   const Json* array(std::string_view key, size_t longest);
   /// A free object kept as JSON text; "{}" when absent.
   std::string object_text(std::string_view key);
+  /// Of labels.
   std::vector<std::string> maybe_texts(std::string_view key, size_t longest);
   bool has(std::string_view key) const;
   bool is_null(std::string_view key) const;

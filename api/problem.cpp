@@ -31,11 +31,12 @@ std::string_view Problem::type() const {
   }
 }
 
-std::string Problem::body() const {
+std::string Problem::body(std::string_view request_id) const {
   std::string out = "{\"error\":{\"message\":" + json_quote(message);
   out += ",\"type\":" + json_quote(type());
   out += ",\"param\":" + (param.empty() ? "null" : json_quote(param));
   out += ",\"code\":" + json_quote(code);
+  if (!request_id.empty()) out += ",\"request_id\":" + json_quote(request_id);
   out += '}';
   if (!extra.empty()) out += ',' + extra;
   return out + '}';

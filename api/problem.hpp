@@ -1,6 +1,7 @@
 // What the API answers when it cannot do what was asked.
 #pragma once
 
+#include <chrono>
 #include <expected>
 #include <string>
 #include <string_view>
@@ -13,10 +14,11 @@ namespace assay::api {
 /// One answer that is an error: the envelope {"error":{"message","type","param","code"}} and its status.
 struct Problem {
   int status = 500;
-  std::string code = "internal";  ///< a stable word, for programs
-  std::string param;              ///< the JSON path or query parameter at fault; empty: none
-  std::string message;            ///< for a person
-  std::string allow;              ///< of 405: the methods that are served
+  std::string code = "internal";        ///< a stable word, for programs
+  std::string param;                    ///< the JSON path or query parameter at fault; empty: none
+  std::string message;                  ///< for a person
+  std::string allow;                    ///< of 405: the methods that are served
+  std::chrono::seconds retry_after{1};  ///< of 429 and 503: when to try again; at least 1 s
   std::string extra;  ///< further members of the body as JSON text, `"missing":[[0,3]]`; empty: none
 
   Problem() = default;
@@ -26,7 +28,8 @@ struct Problem {
   Problem(Error error);  // NOLINT(google-explicit-constructor): infrastructure errors pass through ASSAY_TRY
   /// "invalid_request_error", "not_found_error", …: follows from the status.
   std::string_view type() const;
-  std::string body() const;
+  /// `request_id` empty: left out.
+  std::string body(std::string_view request_id = {}) const;
 };
 
 template <class T = void>

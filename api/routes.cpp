@@ -15,12 +15,24 @@ Task<Answer<Response>> ready(Context& context, Request&) {
   co_return Response("{\"status\":\"ready\"}");
 }
 
+Task<Answer<Response>> metrics(Context& context, Request&) {
+  Response response;
+  response.content_type = Telemetry::kContentType;
+  response.body = co_await metrics_text(context);
+  co_return response;
+}
+
 }  // namespace
+
+Task<std::string> metrics_text(Context& context) {
+  co_return context.telemetry.text();
+}
 
 std::vector<Route> health_routes() {
   return {
       {"GET", "/healthz", 0, Body::none, alive},
       {"GET", "/readyz", 0, Body::none, ready},
+      {"GET", "/metrics", kRead | kAdmin, Body::none, metrics},
   };
 }
 

@@ -17,6 +17,9 @@ std::vector<Route> audit_routes();
 
 std::vector<Route> all_routes();
 
+/// What a monitor is told, gathered at this moment.
+Task<std::string> metrics_text(Context& context);
+
 /// Who may do what: whoever may submit may also read; what cannot be undone needs an admin.
 inline constexpr unsigned kMayRead = kRead | kSubmit | kAdmin;
 inline constexpr unsigned kMayReadRows = kMayRead | kWorker;

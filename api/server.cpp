@@ -9,13 +9,15 @@
 #include <thread>
 
 #include "api/context.hpp"
-#include "api/http/listener.hpp"
+#include "api/http/connection.hpp"
+#include "api/http/tls.hpp"
 #include "api/routes.hpp"
 #include "api/store/postgres_store.hpp"
 #include "api/store/sqlite_store.hpp"
 #include "api/upkeep.hpp"
 #include "core/async/scope.hpp"
 #include "core/check.hpp"
+#include "core/http/status_server.hpp"
 #include "core/id.hpp"
 #include "core/log.hpp"
 
@@ -25,11 +27,15 @@ namespace {
 // A loop is one thread with its own connections: within it nothing runs at once, so connections need no
 // locks. What loops share (the store, the bells, the cache) is safe to share.
 struct Loop {
-  Loop() : work(io.get_executor()), connections(io.get_executor()), upkeep(io.get_executor()) {}
+  Loop()
+      : work(io.get_executor()),
+        connections(io.get_executor()),
+        refusals(io.get_executor()),
+        upkeep(io.get_executor()) {}
 
   asio::io_context io{1};
   asio::executor_work_guard<asio::io_context::executor_type> work;
-  Scope connections, upkeep;
+  Scope connections, refusals, upkeep;
   IdleSockets idle;
   std::jthread thread;
 };
@@ -38,12 +44,14 @@ struct Loop {
 Task<> drain(Loop& loop, Deadline deadline) {
   for (Socket* socket : loop.idle) socket->cancel();
   loop.upkeep.cancel();
+  loop.refusals.cancel();
   asio::steady_timer timer(loop.io, deadline);
   timer.async_wait([&loop](const boost::system::error_code& error) {
     if (!error) loop.connections.cancel();
   });
   co_await loop.connections.join();
   co_await loop.upkeep.join();
+  co_await loop.refusals.join();
   timer.cancel();
 }
 
@@ -110,25 +118,56 @@ struct Server::Impl {
   std::unique_ptr<Context> context;
   std::vector<Route> routes = all_routes();
   std::vector<std::unique_ptr<Loop>> loops;
-  std::unique_ptr<Listener> listener;
+  std::unique_ptr<Tls> tls;  ///< null: plain HTTP
+  std::unique_ptr<http::Listener> listener;
+  std::unique_ptr<http::StatusServer> status;  ///< null: /metrics is with the rest only
   std::string address;
   std::atomic<size_t> connections = 0;
   size_t turn = 0;  // whose connection is next; used on the first loop only
+  Deadline next_refusal_line{};
   bool stopped = false;
 
   Result<void> start();
+  Result<void> start_tls();
+  Result<void> start_status();
   Task<> accept();
   Task<> serve(Loop& loop, Socket socket);
   void take(Loop& loop, Socket socket);
+  void refuse(Loop& loop, Socket socket);
 };
 
+Result<void> Server::Impl::start_tls() {
+  if (options.tls_cert.empty() && options.tls_key.empty()) return {};
+  if (options.tls_cert.empty() || options.tls_key.empty())
+    return fail(ErrorKind::config,
+                "TLS needs both files: a certificate (api.tls_cert) and its key (api.tls_key)");
+  tls = std::make_unique<Tls>(options.tls_cert, options.tls_key);
+  return tls->load();
+}
+
+Result<void> Server::Impl::start_status() {
+  if (options.metrics_listen.empty()) return {};
+  http::StatusServer::Pages pages{{"/metrics", [this]() -> Task<http::StatusPage> {
+                                     auto text = co_await metrics_text(*context);
+                                     co_return http::StatusPage{200, std::string(Telemetry::kContentType),
+                                                                std::move(text)};
+                                   }}};
+  auto made =
+      http::StatusServer::start(loops.front()->io.get_executor(), options.metrics_listen, std::move(pages));
+  if (!made) return std::unexpected(std::move(made.error()).with("api.metrics_listen"));
+  status = std::move(*made);
+  return {};
+}
+
 Result<void> Server::Impl::start() {
+  ASSAY_OK(start_tls());
   ASSAY_TRY(store, open_store(options));
   context = std::make_unique<Context>(options, *store);
   store->listen([this](Change change) { context->ring(change); });
   for (size_t i = 0; i < std::max<size_t>(1, options.threads); ++i) loops.push_back(std::make_unique<Loop>());
-  ASSAY_TRY(listener, listen_on(loops.front()->io.get_executor(), options.listen));
+  ASSAY_TRY(listener, http::listen_on(loops.front()->io.get_executor(), options.listen));
   address = listener->address();
+  ASSAY_OK(start_status());
   Loop& first = *loops.front();
   first.upkeep.spawn("accept", accept());
   first.upkeep.spawn("finish runs", finish_runs(*context));
@@ -145,19 +184,38 @@ Task<> Server::Impl::accept() {
 }
 
 void Server::Impl::take(Loop& loop, Socket socket) {
-  if (connections.fetch_add(1) >= options.limits.connections) {
+  const size_t open = connections.fetch_add(1) + 1;
+  if (open > options.limits.connections) {
     connections.fetch_sub(1);
-    log::warn("a connection was refused: there are as many as the limit allows");
+    refuse(loop, std::move(socket));
     return;
   }
+  context->telemetry.connections(open);
   asio::post(loop.io, [this, &loop, held = std::move(socket)]() mutable {
     loop.connections.spawn("connection", serve(loop, std::move(held)));
   });
 }
 
+/// Beyond the limit only a few are told why: they cost a descriptor each while they are.
+void Server::Impl::refuse(Loop& loop, Socket socket) {
+  constexpr size_t kMost = 64;
+  constexpr std::chrono::seconds kBetweenLines(10);
+  context->telemetry.connection_refused();
+  if (const auto now = Clock::now(); now >= next_refusal_line) {
+    log::warn("connections are refused: there are as many as the limit allows",
+              {{"limit", std::to_string(options.limits.connections)}});
+    next_refusal_line = now + kBetweenLines;
+  }
+  if (tls) return;  // a handshake is dearer than an answer
+  asio::post(loop.io, [&loop, held = std::move(socket)]() mutable {
+    if (loop.refusals.size() < kMost) loop.refusals.spawn("refuse", refuse_connection(std::move(held)));
+  });
+}
+
 Task<> Server::Impl::serve(Loop& loop, Socket socket) {
-  co_await serve_connection(*context, routes, loop.idle, std::move(socket));
-  connections.fetch_sub(1);
+  auto certificate = tls ? tls->context() : nullptr;
+  co_await serve_connection({*context, routes}, loop.idle, std::move(socket), std::move(certificate));
+  context->telemetry.connections(connections.fetch_sub(1) - 1);
 }
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -175,6 +233,15 @@ Result<std::unique_ptr<Server>> Server::start(Options options) {
 
 const std::string& Server::address() const {
   return impl_->address;
+}
+
+std::string Server::metrics_address() const {
+  return impl_->status ? impl_->status->address() : "";
+}
+
+Result<void> Server::reload_tls() {
+  if (!impl_->tls) return {};
+  return impl_->tls->load();
 }
 
 Result<std::string> Server::create_key(const KeyRequest& request) {
@@ -201,11 +268,14 @@ void Server::stop() {
   std::vector<std::future<void>> drained;
   for (auto& loop : impl_->loops)
     drained.push_back(asio::co_spawn(loop->io, drain(*loop, deadline), asio::use_future));
+  if (impl_->status)
+    drained.push_back(asio::co_spawn(impl_->loops.front()->io, impl_->status->close(), asio::use_future));
   for (auto& done : drained) done.wait();
   for (auto& loop : impl_->loops) {
     loop->work.reset();
     if (loop->thread.joinable()) loop->thread.join();
   }
+  impl_->status.reset();
   impl_->listener.reset();
   impl_->store.reset();
 }

@@ -28,20 +28,30 @@ class Server {
     size_t line_bytes = size_t{8} << 20;  ///< one row of a dataset
     size_t dataset_bytes = size_t{64} << 30;
     size_t header_bytes = size_t{16} << 10;
+    size_t header_fields = 100;
     size_t connections = 4096;
+    size_t requests_per_second = 0;   ///< of one key, but for what workers do; 0: any number
+    size_t requests_at_once = 0;      ///< that a quiet key may make on top; 0: as many as in two seconds
+    size_t bad_keys_per_second = 20;  ///< unknown keys from one address
+
+    size_t burst() const { return requests_at_once > 0 ? requests_at_once : 2 * requests_per_second; }
   };
   struct Timeouts {
     std::chrono::milliseconds header{10'000};      ///< from a request's first byte to the end of its header
     std::chrono::milliseconds body{30'000};        ///< without a byte of a body that is being read
-    std::chrono::milliseconds write{30'000};       ///< without progress of an answer
+    size_t body_bytes_per_second = 256;            ///< that a body must have beyond that, on the whole
+    std::chrono::milliseconds write{30'000};       ///< for each 64 KiB of an answer
     std::chrono::milliseconds keep_alive{75'000};  ///< between requests
     std::chrono::milliseconds stop{10'000};        ///< for requests in flight when the server stops
   };
   struct Options {
     /// A SQLite file; ":memory:" is a temporary one, removed at the end. Or postgresql://…
     std::string store = ":memory:";
-    std::string listen = "127.0.0.1:0";  ///< HOST:PORT (port 0 chooses one) or unix:/PATH
-    size_t threads = 2;                  ///< that serve requests; the store has its own
+    std::string listen = "127.0.0.1:0";   ///< HOST:PORT (port 0 chooses one) or unix:/PATH
+    std::string tls_cert, tls_key;        ///< PEM files; both or neither
+    std::string metrics_listen;           ///< where /metrics is plain and open; empty: nowhere
+    bool access_log = false;              ///< a log line for every request
+    size_t threads = 2;                   ///< that serve requests; the store has its own
     Limits limits;
     Timeouts timeouts;
     std::chrono::milliseconds lease_ttl{30'000};
@@ -62,6 +72,11 @@ class Server {
 
   /// Where it listens, with the real port: "127.0.0.1:41235" or "unix:/run/assay.sock".
   const std::string& address() const;
+  /// The same of Options::metrics_listen.
+  std::string metrics_address() const;
+  /// Reads the certificate and key again, for connections to come; an error leaves those in use as they are.
+  /// Nothing without TLS.
+  Result<void> reload_tls();
   /// A new key, shown this once.
   Result<std::string> create_key(const KeyRequest& request);
   /// What `create_key` gave is worth nothing any more.

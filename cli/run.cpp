@@ -39,6 +39,7 @@ struct RunOptions {
   std::string output;
   std::string api;
   std::string key_file;
+  std::string ca_file;
   std::string sandbox_mode;
   std::string log_level = "warn";
   size_t hosts = 0;
@@ -394,7 +395,7 @@ int run(const RunOptions& options, bool local) {
     auto key = read_file(options.key_file, 4096);
     if (!key) return report(key.error());
     while (!key->empty() && std::isspace(static_cast<unsigned char>(key->back())) != 0) key->pop_back();
-    auto endpoint = ApiEndpoint::parse(options.api, std::move(*key));
+    auto endpoint = ApiEndpoint::parse(options.api, std::move(*key), options.ca_file);
     if (!endpoint) return report(endpoint.error());
     scope.spawn("submit", run_remote(options, *file, std::move(*endpoint), exit));
   }
@@ -440,6 +441,10 @@ void declare_submit(CLI::App& app, Chosen& chosen) {
                    "file that holds an API key with the scopes submit and read")
       ->required()
       ->envname("ASSAY_API_KEY_FILE");
+  command
+      ->add_option("--ca-file", options->ca_file,
+                   "PEM file of the authorities that vouch for an https API, instead of the system's")
+      ->envname("ASSAY_API_CA_FILE");
   command->add_flag("--no-wait", options->no_wait, "print the run's id and leave");
   command->callback([options, &chosen] { chosen = [options] { return run(*options, false); }; });
 }

@@ -63,7 +63,11 @@ bool set_level(std::string_view name) {
   return true;
 }
 
-void write(Level level, std::string_view message, std::initializer_list<Field> fields) {
+bool enabled(Level level) {
+  return logger().should_log(level_of(level));
+}
+
+void write(Level level, std::string_view message, std::span<const Field> fields) {
   if (!logger().should_log(level_of(level))) return;
   std::string line;
   for (const char c : message) line += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -21,7 +22,13 @@ void set_level(Level level);
 /// `debug`, `info`, `warn`, `error`, `off`; false for another word.
 bool set_level(std::string_view name);
 
-void write(Level level, std::string_view message, std::initializer_list<Field> fields = {});
+/// Whether a line of this level is printed: for those that are costly to make.
+bool enabled(Level level);
+
+void write(Level level, std::string_view message, std::span<const Field> fields);
+inline void write(Level level, std::string_view message, std::initializer_list<Field> fields = {}) {
+  write(level, message, std::span(fields.begin(), fields.size()));
+}
 
 inline void debug(std::string_view m, std::initializer_list<Field> f = {}) {
   write(Level::debug, m, f);

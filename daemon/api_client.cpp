@@ -4,15 +4,23 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "core/fd.hpp"
+#include "core/http/compress.hpp"
 #include "core/json.hpp"
 
 namespace assay::daemon {
 
 using namespace std::chrono_literals;
 
-Result<ApiEndpoint> ApiEndpoint::parse(const std::string& address, std::string key) {
+Result<ApiEndpoint> ApiEndpoint::parse(const std::string& address, std::string key, std::string ca_file) {
   ApiEndpoint endpoint;
   endpoint.key = std::move(key);
+  endpoint.ca_file = std::move(ca_file);
+  if (!endpoint.ca_file.empty()) {
+    ASSAY_TRY(const std::string text, read_file(endpoint.ca_file, size_t{16} << 20));
+    if (text.find("-----BEGIN CERTIFICATE-----") == std::string::npos)
+      return fail(ErrorKind::config, "the CA file " + endpoint.ca_file + " holds no PEM certificate");
+  }
   if (address.starts_with("unix:")) {
     endpoint.unix_socket = address.substr(5);
     endpoint.url = "http://localhost";
@@ -43,16 +51,35 @@ std::chrono::milliseconds backoff(int attempt) {
   return std::chrono::milliseconds(std::uniform_int_distribution<int64_t>(cap / 8, cap)(random));
 }
 
+std::chrono::milliseconds backoff(int attempt, const Result<ApiAnswer>& answer) {
+  const auto asked = answer ? std::min<std::chrono::milliseconds>(answer->retry_after, 30s) : 0ms;
+  return std::max(backoff(attempt), asked);
+}
+
 ApiClient::ApiClient(asio::any_io_executor executor, ApiEndpoint endpoint)
     : endpoint_(std::move(endpoint)), http_(executor) {}
+
+/// A socket file has no network to spare, and small bodies nothing to gain.
+void ApiClient::add_body(http::Request& request, Call& call) const {
+  constexpr size_t kSmall = 1024;
+  const bool network = endpoint_.unix_socket.empty();
+  request.body = std::move(call.body);
+  request.body_source = std::move(call.body_source);
+  if (!network || (request.body.size() <= kSmall && !request.body_source)) return;
+  request.headers.emplace_back("Content-Encoding", "zstd");
+  if (request.body_source)
+    request.body_source = http::zstd_source(std::move(request.body_source));
+  else
+    request.body = http::zstd_compress(request.body);
+}
 
 Task<Result<ApiAnswer>> ApiClient::call(Call call) {
   http::Request request;
   request.method = call.method;
   request.url = endpoint_.url + call.path;
   request.unix_socket = endpoint_.unix_socket;
-  request.body = std::move(call.body);
-  request.body_source = std::move(call.body_source);
+  request.ca_file = endpoint_.ca_file;
+  add_body(request, call);
   request.on_body = std::move(call.on_body);
   request.timeout = call.timeout;
   request.headers.emplace_back("Authorization", "Bearer " + endpoint_.key);
@@ -60,8 +87,15 @@ Task<Result<ApiAnswer>> ApiClient::call(Call call) {
   if (call.method != "GET" && call.method != "DELETE")
     request.headers.emplace_back("Content-Type", call.content_type);
   if (!call.idempotency_key.empty()) request.headers.emplace_back("Idempotency-Key", call.idempotency_key);
+  const auto began = Clock::now();
   auto response = co_await http_.send(std::move(request));
-  if (!response) co_return std::unexpected(std::move(response.error()).with("the API at " + endpoint_.url));
+  if (observer_) observer_(call.path, response ? response->status : 0, Clock::now() - began);
+  if (!response) {
+    // A certificate that was good before is being renewed, mostly.
+    if (response.error().kind == ErrorKind::auth && trusted_) response.error().kind = ErrorKind::transport;
+    co_return std::unexpected(std::move(response.error()).with("the API at " + endpoint_.url));
+  }
+  trusted_ = true;
   ApiAnswer answer;
   answer.status = response->status;
   answer.body = std::move(response->body);

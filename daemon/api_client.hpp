@@ -13,9 +13,10 @@ struct ApiEndpoint {
   std::string url;          ///< "http://host:port", "https://…"
   std::string unix_socket;  ///< when set, connect here; `url` then only names the host
   std::string key;          ///< a secret: never logged
+  std::string ca_file;  ///< whose authorities vouch for an https API, instead of the system's; empty: those
 
-  /// From "http(s)://…" or "unix:/path"; `config` for anything else.
-  static Result<ApiEndpoint> parse(const std::string& address, std::string key);
+  /// From "http(s)://…" or "unix:/path"; `config` for anything else, and for a CA file without certificates.
+  static Result<ApiEndpoint> parse(const std::string& address, std::string key, std::string ca_file = {});
 };
 
 struct ApiAnswer {
@@ -34,10 +35,16 @@ struct ApiAnswer {
 
 /// The delay before try `attempt` (from 0) is repeated: full jitter under an exponential cap of 30 s.
 std::chrono::milliseconds backoff(int attempt);
+/// The same, or what the answer asked for when that is longer, up to half a minute.
+std::chrono::milliseconds backoff(int attempt, const Result<ApiAnswer>& answer);
 
 class ApiClient {
  public:
   ApiClient(asio::any_io_executor executor, ApiEndpoint endpoint);
+
+  /// Told of every exchange: path, status (0: there was no answer) and how long it took.
+  using Observer = std::function<void(std::string_view path, int status, Clock::duration took)>;
+  void observe(Observer observer) { observer_ = std::move(observer); }
 
   struct Call {
     std::string method = "GET";
@@ -50,15 +57,20 @@ class ApiClient {
     std::string accept = "application/json";
     std::chrono::milliseconds timeout{60'000};
   };
-  /// One exchange. `transport` when there was no answer.
+  /// One exchange. `transport` when there was no answer, `auth` when the server's certificate was never good.
+  /// What is large goes over a network compressed.
   Task<Result<ApiAnswer>> call(Call call);
   /// Repeats a call that is safe to repeat until it has an answer that is no passing trouble, or until
   /// `deadline`.
   Task<Result<ApiAnswer>> call_until(Call wanted, Deadline deadline);
 
  private:
+  void add_body(http::Request& request, Call& call) const;
+
   ApiEndpoint endpoint_;
   http::Client http_;
+  Observer observer_;
+  bool trusted_ = false;  // there was an answer
 };
 
 /// Percent-encodes one path or query component.

@@ -106,6 +106,8 @@ Result<std::string> Config::spool_folder(const std::string& worker_name) const {
 void Config::declare(Settings& settings) {
   settings.add("api.url", "the API: http(s)://HOST:PORT or unix:/PATH", &api);
   settings.add("api.key_file", "file that holds the worker's API key", &key_file);
+  settings.add("api.ca_file",
+               "PEM file of the authorities that vouch for an https API, instead of the system's", &ca_file);
   settings.add("worker.name", "this worker's name, stable over restarts; default the host's name", &name);
   settings.add("worker.environments", "run environments this worker serves", &worker.environments);
   settings.add("worker.labels", "what runs may require of a worker, such as gpu:a100; languages are added",
@@ -119,6 +121,9 @@ void Config::declare(Settings& settings) {
   settings.add("spool.bytes", "of outcomes kept; from 90 % on nothing more is claimed", &worker.spool.bytes,
                size_t{1} << 20, size_t{1} << 50);
   sandbox.declare(settings);
+  settings.add("metrics.listen",
+               "address of /metrics, /livez and /readyz: HOST:PORT or unix:/PATH; default nowhere",
+               &metrics_listen);
   settings.add("log.level", "debug, info, warn or error", &log_level);
 }
 

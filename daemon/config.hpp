@@ -24,6 +24,8 @@ struct SandboxSettings {
 struct Config {
   std::string api = "http://127.0.0.1:7777";
   std::string key_file;
+  std::string ca_file;
+  std::string metrics_listen;
   std::string name;
   std::string log_level = "info";
   SandboxSettings sandbox;

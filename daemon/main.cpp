@@ -13,9 +13,11 @@
 #include <thread>
 
 #include "core/fd.hpp"
+#include "core/http/status_server.hpp"
 #include "core/log.hpp"
 #include "core/settings.hpp"
 #include "daemon/config.hpp"
+#include "daemon/metrics.hpp"
 #include "daemon/worker.hpp"
 
 namespace assay::daemon {
@@ -54,7 +56,7 @@ Result<> finish_config(Config& config) {
   }
   ASSAY_TRY(config.worker.spool.folder, config.spool_folder(config.worker.name));
   ASSAY_TRY(std::string key, read_key(config));
-  ASSAY_TRY(config.worker.api, ApiEndpoint::parse(config.api, std::move(key)));
+  ASSAY_TRY(config.worker.api, ApiEndpoint::parse(config.api, std::move(key), config.ca_file));
   return {};
 }
 
@@ -97,14 +99,38 @@ Task<> watch_signals(Worker& worker) {
   }
 }
 
+/// Nothing when no address is set.
+Result<std::unique_ptr<http::StatusServer>> watchable(asio::io_context& io, const Config& config,
+                                                      Metrics& metrics, const Worker& worker) {
+  if (config.metrics_listen.empty()) return nullptr;
+  http::StatusServer::Pages pages;
+  pages["/metrics"] = [&]() -> Task<http::StatusPage> { co_return metrics.page(worker.status()); };
+  pages["/livez"] = []() -> Task<http::StatusPage> { co_return http::StatusPage{.text = "alive\n"}; };
+  pages["/readyz"] = [&]() -> Task<http::StatusPage> { co_return Metrics::ready(worker.status()); };
+  auto made = http::StatusServer::start(io.get_executor(), config.metrics_listen, std::move(pages));
+  if (!made) return std::unexpected(std::move(made.error()).with("metrics.listen"));
+  log::info("metrics", {{"address", (*made)->address()}});
+  return made;
+}
+
 Task<> serve(asio::io_context& io, Config& config, Result<>& result) {
+  Metrics metrics;
+  config.worker.on_api_call = [&metrics](std::string_view path, int code, Clock::duration took) {
+    metrics.api_call(path, code, took);
+  };
   Worker worker(io.get_executor(), config.worker);
+  const auto status = watchable(io, config, metrics, worker);
+  if (!status) {
+    result = std::unexpected(status.error());
+    co_return;
+  }
   Scope beside(io.get_executor());
   beside.spawn("status", report_status(worker));
   beside.spawn("signals", watch_signals(worker));
   result = co_await worker.run();
   beside.cancel();
   co_await beside.join();
+  if (*status) co_await (*status)->close();
 }
 
 int run(int argc, char** argv) {

@@ -16,7 +16,9 @@ Worker::Worker(asio::any_io_executor executor, WorkerOptions options)
       api_(executor, options_.api),
       items_(executor, options_.items),
       spool_(executor, options_.spool),
-      changed_(executor) {}
+      changed_(executor) {
+  api_.observe(options_.on_api_call);
+}
 
 Worker::~Worker() = default;
 
@@ -173,9 +175,11 @@ WorkerStatus Worker::status() const {
   return {.shards = shards_.size(),
           .items = items_.used(),
           .outcomes = sender_ ? sender_->posted() : 0,
+          .claimed = claimed_,
           .spooled = spool_.outcomes(),
           .spool_bytes = spool_.used(),
           .spool_full = spool_.full(),
+          .registered = registered_,
           .draining = draining_};
 }
 
@@ -212,7 +216,7 @@ Task<Result<>> Worker::register_worker() {
       const std::string why = answer ? answer->error().message : answer.error().message;
       log::warn("the API does not answer yet; trying on", {{"error", why}});
     }
-    co_await changed_.wait_until(Clock::now() + backoff(attempt));
+    co_await changed_.wait_until(Clock::now() + backoff(attempt, answer));
   }
   co_return fail(ErrorKind::cancelled, "stopped before it was registered");
 }
@@ -266,13 +270,14 @@ Task<> Worker::claim_loop() {
       log::warn("claims get no answer",
                 {{"error", answer ? answer->error().message : answer.error().message}});
     }
-    co_await sleep_until(Clock::now() + backoff(attempt++));
+    co_await sleep_until(Clock::now() + backoff(attempt++, answer));
   }
 }
 
 void Worker::start_shards(std::vector<Lease> leases) {
   for (auto& lease : leases) {
     if (shards_.contains(lease.key())) continue;
+    ++claimed_;
     const std::string name = "shard " + lease.key();
     shards_.emplace(lease.key(), nullptr);
     if (draining_)

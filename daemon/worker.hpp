@@ -24,6 +24,7 @@ struct SandboxChoice {
 
 struct WorkerOptions {
   ApiEndpoint api;
+  ApiClient::Observer on_api_call;
   std::string
       name;  ///< stable over restarts: a restart under the same name takes the old leases over at once
   std::vector<std::string> environments = {"main"};
@@ -42,9 +43,11 @@ struct WorkerStatus {
   size_t shards = 0;
   size_t items = 0;
   int64_t outcomes = 0;  ///< posted since the start
+  int64_t claimed = 0;   ///< shards, since the start
   size_t spooled = 0;    ///< outcomes that the API does not have yet
   size_t spool_bytes = 0;
   bool spool_full = false;  ///< nothing is claimed until the API has taken outcomes
+  bool registered = false;
   bool draining = false;
 };
 
@@ -102,6 +105,7 @@ class Worker {
   Event changed_;
   std::chrono::milliseconds heartbeat_every_{10'000};
   std::chrono::milliseconds claim_wait_{20'000};
+  int64_t claimed_ = 0;
   bool draining_ = false;
   bool stopping_ = false;
   bool ended_ = false;

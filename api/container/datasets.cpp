@@ -93,6 +93,8 @@ Task<Answer<Response>> upload_lines(Context& context, Request& request) {
   ASSAY_CO_OK(query.done());
   if (!name || name->empty() || name->size() > kLabelLength)
     co_return invalid("name", "give the dataset's name as ?name=NAME, at most 256 bytes");
+  if (const char* const wrong = bad_characters(*name, true))
+    co_return invalid("name", "name " + std::string(wrong));
   Upload upload(context, request.principal.project(), *name);
   const auto begun = co_await upload.begin();
   if (!begun) co_return std::unexpected(begun.error());

@@ -44,10 +44,10 @@ Task<Answer<>> Upload::begin() {
 }
 
 Answer<> Upload::add(std::string_view line, int64_t number) {
-  if (line.find_first_not_of(" \t\r") == std::string_view::npos) return {};
   const auto& limits = context_.options.limits;
   if (line.size() > limits.line_bytes)
     return bad_row(number, "the row is larger than " + std::to_string(limits.line_bytes) + " bytes");
+  if (line.find_first_not_of(" \t\r") == std::string_view::npos) return {};
   if (const auto parsed = reader_.parse(line); !parsed) return bad_row(number, parsed.error().message);
   take_columns();
   const size_t begin = chunk_.size();

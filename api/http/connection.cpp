@@ -1,14 +1,24 @@
 #include "api/http/connection.hpp"
 
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <poll.h>
+
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/ssl/error.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <boost/beast/version.hpp>
+#include <cstring>
 
 #include "api/context.hpp"
+#include "api/http/deadlines.hpp"
+#include "api/http/decoder.hpp"
+#include "api/http/exchange.hpp"
+#include "api/http/stream.hpp"
+#include "core/id.hpp"
 #include "core/log.hpp"
 
 namespace assay::api {
@@ -19,43 +29,6 @@ namespace http = boost::beast::http;
 using boost::system::error_code;
 constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
 
-// Cancels the operations of a socket when time is up, and leaves it open: a client that was too slow is told
-// so. (beast::tcp_stream closes the socket, and nothing can be said any more.)
-class Deadlines {
- public:
-  explicit Deadlines(Socket& socket) : state_(std::make_shared<State>(socket)) {}
-  ~Deadlines() { disarm(); }
-  Deadlines(const Deadlines&) = delete;
-  Deadlines& operator=(const Deadlines&) = delete;
-
-  void arm(Clock::duration time) {
-    state_->expired = false;
-    const auto round = ++state_->round;
-    state_->timer.expires_after(time);
-    state_->timer.async_wait([state = state_, round](error_code error) {
-      if (error || round != state->round) return;  // disarmed, though the timer had fired already
-      state->expired = true;
-      state->socket.cancel(error);
-    });
-  }
-  /// True: time was up.
-  bool disarm() {
-    ++state_->round;
-    state_->timer.cancel();
-    return state_->expired;
-  }
-
- private:
-  struct State {
-    explicit State(Socket& socket_) : socket(socket_), timer(socket_.get_executor()) {}
-    Socket& socket;  // touched only while armed, and its owner disarms
-    asio::steady_timer timer;
-    uint64_t round = 0;
-    bool expired = false;
-  };
-  std::shared_ptr<State> state_;
-};
-
 using Parser = http::request_parser<http::buffer_body>;
 
 std::unexpected<Problem> too_slow() {
@@ -64,9 +37,13 @@ std::unexpected<Problem> too_slow() {
 
 class ConnectionBody final : public BodyReader {
  public:
-  ConnectionBody(Socket& socket, Deadlines& deadlines, beast::flat_buffer& buffer, Parser& parser,
-                 Clock::duration patience)
-      : socket_(socket), deadlines_(deadlines), buffer_(buffer), parser_(parser), patience_(patience) {
+  ConnectionBody(Stream& stream, Deadlines& deadlines, beast::flat_buffer& buffer, Parser& parser,
+                 const Server::Timeouts& timeouts)
+      : stream_(stream),
+        deadlines_(deadlines),
+        buffer_(buffer),
+        parser_(parser),
+        pace_(timeouts.body, timeouts.body_bytes_per_second) {
     expects_ = beast::iequals(parser.get()[http::field::expect], "100-continue");
   }
 
@@ -74,7 +51,9 @@ class ConnectionBody final : public BodyReader {
     if (expects_ && !parser_.is_done()) {
       expects_ = false;
       static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-      co_await asio::async_write(socket_, asio::buffer(kContinue), kAsTuple);
+      deadlines_.arm(pace_.left());
+      co_await asio::async_write(stream_, asio::buffer(kContinue), kAsTuple);
+      if (deadlines_.disarm()) co_return too_slow();
     }
     piece_.resize(kPiece);
     while (!parser_.is_done()) {
@@ -82,13 +61,15 @@ class ConnectionBody final : public BodyReader {
       body.data = piece_.data();
       body.size = piece_.size();
       body.more = true;
-      deadlines_.arm(patience_);
-      const auto [error, count] = co_await http::async_read_some(socket_, buffer_, parser_, kAsTuple);
+      const auto began = Clock::now();
+      deadlines_.arm(pace_.left());
+      const auto [error, count] = co_await http::async_read_some(stream_, buffer_, parser_, kAsTuple);
       const bool late = deadlines_.disarm();
       const size_t filled = piece_.size() - parser_.get().body().size;
       if (late) co_return too_slow();
       if (error && error != http::error::need_buffer)
         co_return refuse(400, "invalid_http", "the body could not be read: " + error.message());
+      pace_.waited(Clock::now() - began, filled);
       if (filled > 0) co_return std::string_view(piece_).substr(0, filled);
     }
     co_return std::string_view();
@@ -96,11 +77,11 @@ class ConnectionBody final : public BodyReader {
 
  private:
   static constexpr size_t kPiece = size_t{64} << 10;
-  Socket& socket_;
+  Stream& stream_;
   Deadlines& deadlines_;
   beast::flat_buffer& buffer_;
   Parser& parser_;
-  Clock::duration patience_;
+  Pace pace_;
   std::string piece_;
   bool expects_ = false;
 };
@@ -112,14 +93,53 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-Answer<Request> request_from(const Parser& parser, Socket& socket) {
+/// Whoever has an IPv6 address has its whole network.
+std::string peer_of(Socket& socket) {
+  error_code error;
+  const auto endpoint = socket.remote_endpoint(error);
+  if (error) return "unknown";
+  char text[INET6_ADDRSTRLEN] = "";
+  if (endpoint.protocol().family() == AF_INET) {
+    sockaddr_in address{};
+    std::memcpy(&address, endpoint.data(), std::min(sizeof address, endpoint.size()));
+    return ::inet_ntop(AF_INET, &address.sin_addr, text, sizeof text);
+  }
+  if (endpoint.protocol().family() != AF_INET6) return "unix";
+  sockaddr_in6 address{};
+  std::memcpy(&address, endpoint.data(), std::min(sizeof address, endpoint.size()));
+  if (IN6_IS_ADDR_V4MAPPED(&address.sin6_addr))
+    return ::inet_ntop(AF_INET, address.sin6_addr.s6_addr + 12, text, sizeof text);
+  std::memset(address.sin6_addr.s6_addr + 8, 0, 8);
+  return ::inet_ntop(AF_INET6, &address.sin6_addr, text, sizeof text);
+}
+
+/// What the parser took, but for path and query.
+Request request_from(const Parser& parser, Socket& socket) {
   const auto& message = parser.get();
   Request request;
   request.method = std::string(message.method_string());
-  std::string_view target(message.target().data(), message.target().size());
+  for (const auto& field : message) {
+    const std::string_view name(field.name_string().data(), field.name_string().size());
+    request.headers.emplace_back(lower(name), std::string(field.value()));
+  }
+  const auto id = request.header("x-request-id");
+  request.id = is_request_id(id) ? std::string(id) : make_id("req_");
+  request.peer_gone = [fd = socket.native_handle()] {
+    pollfd watched{fd, POLLRDHUP, 0};
+    return ::poll(&watched, 1, 0) > 0;
+  };
+  return request;
+}
+
+Answer<> read_target(Request& request, const Parser& parser) {
+  std::string_view target(parser.get().target().data(), parser.get().target().size());
   const size_t mark = std::min(target.find('?'), target.size());
   auto query = parse_query(target.substr(std::min(mark + 1, target.size())));
   if (!query) return refuse(400, "invalid_http", "the query string is not well-formed");
+  for (const auto& [name, value] : *query) {
+    if (!is_storable(name)) return invalid("", "a query parameter's name must be UTF-8 without U+0000");
+    if (!is_storable(value)) return invalid(name, name + " must be UTF-8 without U+0000");
+  }
   request.query = std::move(*query);
   target = target.substr(0, mark);
   for (const std::string_view prefix : {"/api/v1/", "/v1/"})
@@ -128,23 +148,29 @@ Answer<Request> request_from(const Parser& parser, Socket& socket) {
       break;
     }
   request.path = std::string(target);
-  for (const auto& field : message) {
-    const std::string_view name(field.name_string().data(), field.name_string().size());
-    request.headers.emplace_back(lower(name), std::string(field.value()));
-  }
-  request.peer_gone = [&socket] {
-    char byte = 0;
-    return ::recv(socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-  };
-  return request;
+  return {};
+}
+
+Problem too_large(bool streamed, size_t limit) {
+  if (streamed)
+    return {413, "dataset_too_large",
+            "the dataset is larger than " + std::to_string(limit) + " bytes; nothing was stored"};
+  return {413, "body_too_large", "the body is larger than " + std::to_string(limit) + " bytes"};
 }
 
 class Connection {
  public:
-  Connection(Context& context, std::span<const Route> routes, IdleSockets& idle, Socket socket)
-      : context_(context), routes_(routes), idle_(idle), socket_(std::move(socket)), deadlines_(socket_) {}
+  Connection(Service service, IdleSockets& idle, Socket socket, std::shared_ptr<asio::ssl::context> tls)
+      : context_(service.context),
+        routes_(service.routes),
+        idle_(idle),
+        peer_(peer_of(socket)),
+        stream_(std::move(socket), std::move(tls)),
+        deadlines_(stream_.socket()) {}
 
   Task<> serve() {
+    const bool open = co_await open_tls();
+    if (!open) co_return;
     bool again = true;
     while (again && !context_.stopping) {
       const bool arrived = co_await wait_for_request();
@@ -155,41 +181,97 @@ class Connection {
   }
 
  private:
+  const Server::Timeouts& timeouts() const { return context_.options.timeouts; }
+
+  Task<bool> open_tls() {
+    if (stream_.tls() == nullptr) co_return true;
+    deadlines_.arm(timeouts().header);
+    const auto [error] = co_await stream_.tls()->async_handshake(asio::ssl::stream_base::server, kAsTuple);
+    const bool late = deadlines_.disarm();
+    if (!error && !late) co_return true;
+    log::debug("a TLS handshake failed",
+               {{"peer", peer_}, {"error", late ? "the client was too slow" : error.message()}});
+    const bool plain = error.category() == asio::error::get_ssl_category() &&
+                       ERR_GET_REASON(static_cast<unsigned long>(error.value())) == SSL_R_HTTP_REQUEST;
+    if (plain) co_await tell_plain_client();
+    co_return false;
+  }
+
+  Task<> tell_plain_client() {
+    static constexpr std::string_view kAnswer =
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 36\r\n"
+        "Connection: close\r\n\r\nThis port speaks HTTPS: use https://\n";
+    deadlines_.arm(kLinger);
+    co_await asio::async_write(stream_.socket(), asio::buffer(kAnswer), kAsTuple);
+    co_await swallow();
+    deadlines_.disarm();
+  }
+
   Task<bool> wait_for_request() {
     if (buffer_.size() > 0) co_return true;  // pipelined
-    idle_.insert(&socket_);
-    deadlines_.arm(context_.options.timeouts.keep_alive);
-    const auto [error, count] = co_await socket_.async_read_some(buffer_.prepare(4096), kAsTuple);
+    idle_.insert(&stream_.socket());
+    deadlines_.arm(timeouts().keep_alive);
+    const auto [error, count] = co_await stream_.async_read_some(buffer_.prepare(4096), kAsTuple);
     deadlines_.disarm();
-    idle_.erase(&socket_);
+    idle_.erase(&stream_.socket());
     buffer_.commit(count);
     co_return !error;
   }
 
   /// False: the connection ends.
   Task<bool> serve_request() {
-    Parser parser;
-    parser.header_limit(static_cast<uint32_t>(context_.options.limits.header_bytes));
-    parser.body_limit(boost::none);  // each route has its own
-    deadlines_.arm(context_.options.timeouts.header);
-    const auto [error, count] = co_await http::async_read_header(socket_, buffer_, parser, kAsTuple);
-    const bool late = deadlines_.disarm();
+    exchange_ = {};
     keep_alive_ = false;
     version_ = 11;
-    if (late) co_return co_await send_problem(too_slow().error());
+    head_only_ = false;
+    Parser parser;
+    const auto answer = co_await read_header(parser);
+    exchange_.began = Clock::now();
+    bool again = false;
+    if (!answer) {
+      exchange_.request_id = make_id("req_");
+      if (answer.error().status == 0) co_return false;  // the client left
+      again = co_await send_problem(answer.error());
+    } else {
+      again = co_await serve_parsed(parser);
+    }
+    record(context_, exchange_);
+    co_return again;
+  }
+
+  /// A Problem of status 0: there is nobody to tell.
+  Task<Answer<>> read_header(Parser& parser) {
+    const auto& limits = context_.options.limits;
+    parser.header_limit(static_cast<uint32_t>(limits.header_bytes));
+    parser.body_limit(boost::none);  // each route has its own
+    deadlines_.arm(timeouts().header);
+    const auto [error, count] = co_await http::async_read_header(stream_, buffer_, parser, kAsTuple);
+    const bool late = deadlines_.disarm();
+    if (late) co_return too_slow();
     if (error == http::error::header_limit || error == http::error::buffer_overflow)
-      co_return co_await send_problem(Problem(431, "header_too_large", "the request's header is too large"));
+      co_return refuse(431, "header_too_large", "the request's header is too large");
     if (error && error.category() == http::make_error_code(http::error::bad_method).category() &&
         error != http::error::end_of_stream && error != http::error::partial_message)
-      co_return co_await send_problem(
-          Problem(400, "invalid_http", "this is not HTTP/1.1: " + error.message()));
-    if (error) co_return false;
+      co_return refuse(400, "invalid_http", "this is not HTTP/1.1: " + error.message());
+    if (error) co_return refuse(0, "", "");
+    const auto fields = static_cast<size_t>(std::distance(parser.get().begin(), parser.get().end()));
+    if (fields > limits.header_fields)
+      co_return refuse(
+          431, "header_too_large",
+          "the request has more than " + std::to_string(limits.header_fields) + " header fields");
+    co_return Answer<>{};
+  }
+
+  Task<bool> serve_parsed(Parser& parser) {
     keep_alive_ = parser.get().keep_alive() && !context_.stopping;
     version_ = parser.get().version();
-    ConnectionBody body(socket_, deadlines_, buffer_, parser, context_.options.timeouts.body);
-    auto request = request_from(parser, socket_);
-    if (!request) co_return co_await send_problem(request.error());
-    auto answer = co_await answer_to(*request, parser, body);
+    head_only_ = parser.get().method() == http::verb::head;
+    ConnectionBody body(stream_, deadlines_, buffer_, parser, timeouts());
+    Request request = request_from(parser, stream_.socket());
+    request.peer = peer_;
+    exchange_.request_id = request.id;
+    auto answer = co_await answer_to(request, parser, body);
+    exchange_.learn(request);
     // What is left of a body would be taken for the next request.
     if (!parser.is_done()) keep_alive_ = false;
     if (!answer) co_return co_await send_problem(answer.error());
@@ -197,54 +279,74 @@ class Connection {
   }
 
   Task<Answer<Response>> answer_to(Request& request, Parser& parser, ConnectionBody& body) {
+    ASSAY_CO_OK(read_target(request, parser));
     const auto route = co_await admit(context_, routes_, request);
     if (!route) co_return std::unexpected(route.error());
-    if ((*route)->body == Body::stream) {
-      request.reader = &body;
-    } else {
-      const auto read = co_await read_body(request, parser, body);
+    auto decoder = decoder_for(request.header("content-encoding"));
+    if (!decoder) co_return std::unexpected(decoder.error());
+    const auto& limits = context_.options.limits;
+    const bool streamed = (*route)->body == Body::stream;
+    const size_t limit = streamed ? limits.dataset_bytes : limits.json_body_bytes;
+    // What claims to be too large is not waited for.
+    if (!streamed && !*decoder && parser.content_length() && *parser.content_length() > limit)
+      co_return std::unexpected(too_large(streamed, limit));
+    DecodedBody decoded(body, std::move(*decoder), limit, too_large(streamed, limit));
+    request.reader = &decoded;
+    if (!streamed) {
+      const auto read = co_await read_body(request);
       if (!read) co_return std::unexpected(read.error());
     }
     auto response = co_await handle(context_, **route, request);
+    request.reader = nullptr;
     co_return response;
   }
 
-  Task<Answer<>> read_body(Request& request, Parser& parser, ConnectionBody& body) {
-    const size_t limit = context_.options.limits.json_body_bytes;
-    const Problem too_large(413, "body_too_large",
-                            "the body is larger than " + std::to_string(limit) + " bytes");
-    if (parser.content_length() && *parser.content_length() > limit) co_return std::unexpected(too_large);
+  Task<Answer<>> read_body(Request& request) {
     for (;;) {
-      const auto piece = co_await body.next();
+      const auto piece = co_await request.reader->next();
       if (!piece) co_return std::unexpected(piece.error());
       if (piece->empty()) co_return Answer<>{};
-      if (request.body.size() + piece->size() > limit) co_return std::unexpected(too_large);
       request.body += *piece;
     }
   }
 
-  Task<bool> send_problem(Problem problem) { co_return co_await send(response_from(problem)); }
+  Task<bool> send_problem(Problem problem) {
+    co_return co_await send(response_from(problem, exchange_.request_id));
+  }
 
-  template <class Message>
-  void fill_header(Message& message, const Response& response) const {
-    message.version(11);
-    message.result(static_cast<unsigned>(response.status));
-    message.set(http::field::server, "assay");
-    if (response.status != 204) message.set(http::field::content_type, response.content_type);
-    for (const auto& [name, value] : response.headers) message.set(name, value);
-    message.keep_alive(keep_alive_);
+  enum class Length { known, chunked, until_close };
+
+  /// The header of an answer as it goes on the wire.
+  std::string head_of(const Response& response, Length length) const {
+    const auto reason = http::obsolete_reason(static_cast<http::status>(response.status));
+    std::string head = "HTTP/1.1 " + std::to_string(response.status) + ' ' + std::string(reason) + "\r\n";
+    const auto field = [&head](std::string_view name, std::string_view value) {
+      head.append(name).append(": ").append(value).append("\r\n");
+    };
+    field("Server", "assay");
+    field("X-Request-Id", exchange_.request_id);
+    if (response.status != 204) field("Content-Type", response.content_type);
+    for (const auto& [name, value] : response.headers) field(name, value);
+    if (length == Length::known && response.status != 204)
+      field("Content-Length", std::to_string(response.body.size()));
+    if (length == Length::chunked) field("Transfer-Encoding", "chunked");
+    if (!keep_alive_)
+      field("Connection", "close");
+    else if (version_ < 11)
+      field("Connection", "keep-alive");
+    return head + "\r\n";
   }
 
   Task<bool> send(Response response) {
+    exchange_.status = response.status;
     if (response.writer != nullptr) co_return co_await send_stream(std::move(response));
-    http::response<http::string_body> message;
-    fill_header(message, response);
-    message.body() = std::move(response.body);
-    if (response.status != 204) message.prepare_payload();
-    deadlines_.arm(context_.options.timeouts.write);
-    const auto [error, count] = co_await http::async_write(socket_, message, kAsTuple);
-    const bool late = deadlines_.disarm();
-    co_return !error && !late && keep_alive_;
+    std::string message = head_of(response, Length::known);
+    const size_t head = message.size();
+    if (!head_only_) message += response.body;
+    const size_t sent = co_await write(message);
+    exchange_.bytes = sent > head ? sent - head : 0;
+    exchange_.whole = sent == message.size();
+    co_return exchange_.whole&& keep_alive_;
   }
 
   /// An error in the middle can only be shown by ending the connection before the last chunk.
@@ -253,79 +355,109 @@ class Connection {
     if (!piece) co_return co_await send_problem(piece.error());
     const bool chunked = version_ >= 11;
     if (!chunked) keep_alive_ = false;
-    http::response<http::empty_body> header;
-    fill_header(header, response);
-    if (chunked) header.chunked(true);
-    http::response_serializer<http::empty_body> serializer(header);
-    deadlines_.arm(context_.options.timeouts.write);
-    const auto [error, count] = co_await http::async_write_header(socket_, serializer, kAsTuple);
-    bool sent = !deadlines_.disarm() && !error;
-    while (sent && !piece->empty()) {
-      sent = co_await write_piece(*piece, chunked);
-      if (!sent) break;
+    std::string message = head_of(response, chunked ? Length::chunked : Length::until_close);
+    while (!piece->empty()) {
+      append_piece(message, *piece, chunked);
+      const size_t sent = co_await write(message);
+      if (sent < message.size()) co_return false;
+      exchange_.bytes += piece->size();
+      message.clear();
       piece = co_await response.writer->next();
       if (!piece) {
-        log::warn("an answer was cut off", {{"error", piece.error().message}});
-        keep_alive_ = false;
+        log::warn("an answer was cut off", {{"id", exchange_.request_id}, {"error", piece.error().message}});
         co_return false;
       }
     }
-    if (sent && chunked) sent = co_await write_text("0\r\n\r\n");
-    co_return sent&& keep_alive_;
+    if (chunked) message += "0\r\n\r\n";
+    const size_t sent = co_await write(message);
+    exchange_.whole = sent == message.size();
+    co_return exchange_.whole&& keep_alive_;
   }
 
-  Task<bool> write_piece(const std::string& piece, bool chunked) {
-    deadlines_.arm(context_.options.timeouts.write);
-    error_code failed;
-    if (chunked) {
-      const auto [error, count] =
-          co_await asio::async_write(socket_, http::make_chunk(asio::buffer(piece)), kAsTuple);
-      failed = error;
-    } else {
-      const auto [error, count] = co_await asio::async_write(socket_, asio::buffer(piece), kAsTuple);
-      failed = error;
+  static void append_piece(std::string& message, const std::string& piece, bool chunked) {
+    if (!chunked) {
+      message += piece;
+      return;
     }
-    const bool late = deadlines_.disarm();
-    co_return !failed && !late;
+    char size[20];
+    std::snprintf(size, sizeof size, "%zx\r\n", piece.size());
+    message.append(size).append(piece).append("\r\n");
   }
 
-  Task<bool> write_text(std::string_view text) {
-    deadlines_.arm(context_.options.timeouts.write);
-    const auto [error, count] = co_await asio::async_write(socket_, asio::buffer(text), kAsTuple);
-    const bool late = deadlines_.disarm();
-    co_return !error && !late;
+  /// How much was written. The client has Timeouts::write for each slice.
+  Task<size_t> write(std::string_view text) {
+    constexpr size_t kSlice = size_t{64} << 10;
+    size_t sent = 0;
+    while (sent < text.size()) {
+      const auto slice = text.substr(sent, kSlice);
+      deadlines_.arm(timeouts().write);
+      const auto [error, count] = co_await asio::async_write(stream_, asio::buffer(slice), kAsTuple);
+      const bool late = deadlines_.disarm();
+      sent += count;
+      if (error || late) break;
+    }
+    co_return sent;
   }
 
   /// A socket that is closed with unread bytes resets the connection, and the client may never see the answer
   /// that says why. So: say that nothing more comes, and swallow what the client still sends, for a moment.
   Task<> linger() {
-    error_code ignored;
-    socket_.shutdown(Socket::shutdown_send, ignored);
-    if (context_.stopping) co_return;
-    deadlines_.arm(std::chrono::seconds(2));
-    std::string sink(size_t{64} << 10, '\0');
-    for (;;) {
-      const auto [error, count] = co_await socket_.async_read_some(asio::buffer(sink), kAsTuple);
-      if (error) break;
-    }
+    deadlines_.arm(kLinger);
+    if (stream_.tls() != nullptr && !context_.stopping) co_await stream_.tls()->async_shutdown(kAsTuple);
+    co_await swallow();
     deadlines_.disarm();
   }
 
+  Task<> swallow() {
+    error_code ignored;
+    stream_.socket().shutdown(Socket::shutdown_send, ignored);
+    std::string sink(size_t{64} << 10, '\0');
+    while (!context_.stopping) {
+      const auto [error, count] = co_await stream_.socket().async_read_some(asio::buffer(sink), kAsTuple);
+      if (error) break;
+    }
+  }
+
+  static constexpr std::chrono::seconds kLinger{2};
   Context& context_;
   std::span<const Route> routes_;
   IdleSockets& idle_;
-  Socket socket_;
+  std::string peer_;
+  Stream stream_;
   Deadlines deadlines_;
   beast::flat_buffer buffer_{size_t{256} << 10};
+  Exchange exchange_;
   bool keep_alive_ = false;
+  bool head_only_ = false;  // nothing is served under HEAD, but its refusal must not have a body
   unsigned version_ = 11;
 };
 
 }  // namespace
 
-Task<> serve_connection(Context& context, std::span<const Route> routes, IdleSockets& idle, Socket socket) {
-  Connection connection(context, routes, idle, std::move(socket));
+Task<> serve_connection(Service service, IdleSockets& idle, Socket socket,
+                        std::shared_ptr<asio::ssl::context> tls) {
+  Connection connection(service, idle, std::move(socket), std::move(tls));
   co_await connection.serve();
+}
+
+Task<> refuse_connection(Socket socket) {
+  Problem problem(503, "overloaded", "the server has as many connections as it takes; try again shortly");
+  const std::string body = problem.body();
+  const std::string answer =
+      "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: " +
+      std::to_string(problem.retry_after.count()) +
+      "\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  Deadlines deadlines(socket);
+  deadlines.arm(std::chrono::seconds(1));
+  co_await asio::async_write(socket, asio::buffer(answer), kAsTuple);
+  error_code ignored;
+  socket.shutdown(Socket::shutdown_send, ignored);
+  std::string sink(size_t{4} << 10, '\0');
+  for (;;) {
+    const auto [error, count] = co_await socket.async_read_some(asio::buffer(sink), kAsTuple);
+    if (error) break;
+  }
+  deadlines.disarm();
 }
 
 }  // namespace assay::api

@@ -1,6 +1,10 @@
 #include "api/http/message.hpp"
 
+#include <algorithm>
 #include <charconv>
+
+#include "api/http/decoder.hpp"
+#include "core/json.hpp"
 
 namespace assay::api {
 
@@ -17,13 +21,28 @@ std::optional<Receipt> Request::receipt_for(const std::string& response) const {
   return kept;
 }
 
-Response response_from(const Problem& problem) {
-  Response response(problem.body());
+Response response_from(const Problem& problem, std::string_view request_id) {
+  Response response(problem.body(request_id));
   response.status = problem.status;
   if (problem.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   if (problem.status == 405) response.headers.emplace_back("Allow", problem.allow);
-  if (problem.status == 503) response.headers.emplace_back("Retry-After", "1");
+  if (problem.status == 429 || problem.status == 503)
+    response.headers.emplace_back("Retry-After", std::to_string(problem.retry_after.count()));
+  if (problem.code == "unsupported_encoding")
+    response.headers.emplace_back("Accept-Encoding", std::string(kCodings));
   return response;
+}
+
+bool is_request_id(std::string_view text) {
+  const auto fits = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' ||
+           c == '_' || c == '-';
+  };
+  return !text.empty() && text.size() <= 64 && std::ranges::all_of(text, fits);
+}
+
+bool is_storable(std::string_view text) {
+  return text.find('\0') == std::string_view::npos && is_valid_utf8(text);
 }
 
 std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space) {

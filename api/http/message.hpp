@@ -32,9 +32,15 @@ class BodyWriter {
   virtual Task<Answer<std::string>> next() = 0;
 };
 
+struct Route;
+
 struct Request {
-  std::string method;  ///< "GET"
-  std::string path;    ///< without "/v1" or "/api/v1", still percent-encoded
+  std::string id;    ///< the client's X-Request-Id, or one that was made for it
+  std::string peer;  ///< the client's address: one IPv4 address, one IPv6 network of 64 bits, or "unix"
+  const Route* route = nullptr;  ///< once it is found
+  std::string key;               ///< the API key's hash; empty: none was given
+  std::string method;            ///< "GET"
+  std::string path;              ///< without "/v1" or "/api/v1", still percent-encoded
   std::vector<std::pair<std::string, std::string>> query;
   std::vector<std::pair<std::string, std::string>> headers;  ///< names in lower case
   std::vector<std::string> parameters;                       ///< what the route's {…} stand for, in order
@@ -62,7 +68,14 @@ struct Response {
   explicit Response(std::string body_) : body(std::move(body_)) {}
 };
 
-Response response_from(const Problem& problem);
+Response response_from(const Problem& problem, std::string_view request_id = {});
+
+/// Whether a client's X-Request-Id is taken: 1 to 64 characters of [A-Za-z0-9._-].
+bool is_request_id(std::string_view text);
+
+/// Whether a store can keep and compare `text`: valid UTF-8 without U+0000, which PostgreSQL has no place
+/// for.
+bool is_storable(std::string_view text);
 
 /// Splits and decodes a request target's path segments and query; nullopt for bad percent-encoding.
 std::optional<std::string> percent_decode(std::string_view text, bool plus_is_space);

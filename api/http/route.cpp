@@ -17,7 +17,7 @@ bool matches(std::string_view pattern, std::string_view path, std::vector<std::s
     path.remove_prefix(std::min(have.size() + 1, path.size()));
     if (want == "{}") {
       auto decoded = percent_decode(have, false);
-      if (!decoded || decoded->empty()) return false;
+      if (!decoded || decoded->empty() || !is_storable(*decoded)) return false;
       parameters.push_back(std::move(*decoded));
     } else if (want != have) {
       return false;
@@ -26,16 +26,45 @@ bool matches(std::string_view pattern, std::string_view path, std::vector<std::s
   return pattern.empty() && path.empty();
 }
 
-Task<Answer<Principal>> authenticate(Context& context, const Request& request) {
+std::unexpected<Problem> too_many(Clock::duration wait, std::string message) {
+  Problem problem(429, "rate_limited", std::move(message));
+  problem.retry_after = std::max(std::chrono::seconds(1), std::chrono::ceil<std::chrono::seconds>(wait));
+  return std::unexpected(std::move(problem));
+}
+
+/// Whoever tries keys is slowed down. A key that was good before is not kept out by what others try from the
+/// same address, so that nobody can stop the workers behind a proxy.
+Task<Answer<Principal>> authenticate(Context& context, Request& request) {
   constexpr std::string_view kScheme = "Bearer ";
   const auto header = request.header("authorization");
   if (!header.starts_with(kScheme))
     co_return refuse(401, "missing_api_key", "give an API key: Authorization: Bearer KEY");
-  std::string hash = sha256_hex(header.substr(kScheme.size()));
-  const auto principal = co_await context.store.principal(std::move(hash));
+  const std::string hash = sha256_hex(header.substr(kScheme.size()));
+  const auto asked = Clock::now();
+  const auto seen = context.keys.find(hash, asked);
+  request.key = hash;
+  if (seen && seen->fresh) co_return seen->principal;
+  const auto wait = seen ? std::nullopt : context.bad_keys.look(request.peer);
+  if (wait) co_return too_many(*wait, "too many requests with unknown API keys came from this address");
+  const auto principal = co_await context.store.principal(hash);
   if (!principal) co_return std::unexpected(principal.error());
-  if (!*principal) co_return refuse(401, "invalid_api_key", "this API key is not known, or was revoked");
-  co_return **principal;
+  if (*principal) {
+    context.keys.keep(hash, **principal, asked);
+    co_return **principal;
+  }
+  context.keys.forget(hash);
+  context.bad_keys.take(request.peer);
+  co_return refuse(401, "invalid_api_key", "this API key is not known, or was revoked");
+}
+
+/// What workers do for their runs is not limited by the rate: a heartbeat refused costs a lease, and the work
+/// of others is bounded by what they submit.
+Answer<> limit_rate(Context& context, const Request& request, const Route& route) {
+  if ((request.principal.scopes & route.scopes & kWorker) != 0) return {};
+  const auto wait = context.requests.take(request.key);
+  if (wait)
+    return too_many(*wait, "this API key makes more requests than the server allows; try again shortly");
+  return {};
 }
 
 std::string scopes_text(unsigned scopes) {
@@ -87,12 +116,14 @@ Task<Answer<const Route*>> admit(Context& context, std::span<const Route> routes
     co_return std::unexpected(std::move(problem));
   }
   const Route& route = *found.route;
+  request.route = &route;
   if (route.scopes != 0) {
     const auto principal = co_await authenticate(context, request);
     if (!principal) co_return std::unexpected(principal.error());
+    request.principal = *principal;
     if ((principal->scopes & route.scopes) == 0)
       co_return refuse(403, "missing_scope", "this API key lacks the scope " + scopes_text(route.scopes));
-    request.principal = *principal;
+    ASSAY_CO_OK(limit_rate(context, request, route));
   }
   if (route.body == Body::json && !is_json(request.header("content-type")))
     co_return refuse(415, "unsupported_media_type", "send Content-Type: application/json", "Content-Type");
@@ -101,6 +132,7 @@ Task<Answer<const Route*>> admit(Context& context, std::span<const Route> routes
     if (key.size() > 255)
       co_return refuse(422, "invalid_value", "an Idempotency-Key has at most 255 characters",
                        "Idempotency-Key");
+    if (!is_storable(key)) co_return invalid("Idempotency-Key", "an Idempotency-Key must be UTF-8");
     request.receipt = Receipt{std::string(key), "", ""};
   }
   co_return &route;

@@ -77,6 +77,13 @@ void set_options(Call& call) {
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_response_body);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, &call);
+  curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+  curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+  curl_easy_setopt(easy, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  if (!request.ca_file.empty()) {
+    curl_easy_setopt(easy, CURLOPT_CAINFO, request.ca_file.c_str());
+    curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);
+  }
   if (!request.unix_socket.empty()) {
     curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request.unix_socket.c_str());
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
@@ -103,8 +110,13 @@ Result<Response> outcome_of(Call& call, CURLcode code) {
   if (call.too_large)
     return fail(ErrorKind::transport,
                 "the answer is larger than " + std::to_string(call.request.response_limit_bytes) + " bytes");
-  if (code != CURLE_OK)
-    return fail(ErrorKind::transport, call.error[0] != '\0' ? call.error : curl_easy_strerror(code));
+  if (code != CURLE_OK) {
+    const std::string why = call.error[0] != '\0' ? call.error : curl_easy_strerror(code);
+    if (code == CURLE_PEER_FAILED_VERIFICATION)
+      return fail(ErrorKind::auth, "the server's certificate is not trusted: " + why +
+                                       "; if it is of an authority of your own, name that as the CA file");
+    return fail(ErrorKind::transport, why);
+  }
   long status = 0;
   curl_off_t wait = 0;
   curl_easy_getinfo(call.easy.get(), CURLINFO_RESPONSE_CODE, &status);

@@ -24,7 +24,8 @@ struct Request {
   /// Instead of `body`: called for up to `size` bytes more; 0 ends the body. Sent as it comes, in chunks.
   std::function<size_t(char* into, size_t size)> body_source;
   std::vector<std::pair<std::string, std::string>> headers;
-  std::string unix_socket;                    ///< connect to this socket instead of the URL's host
+  std::string unix_socket;  ///< connect to this socket instead of the URL's host
+  std::string ca_file;      ///< PEM; certificates must be of its authorities instead of the system's
   std::chrono::milliseconds timeout{60'000};  ///< of the whole exchange
   size_t response_limit_bytes = 64ULL << 20;  ///< a larger answer is a `transport` error
   /// Called with each piece of a 2xx answer's body instead of collecting it.
@@ -45,7 +46,8 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  /// `transport` for what kept an answer from coming; any status is an answer. `cancelled` when cancelled.
+  /// `transport` for what kept an answer from coming, `auth` for a certificate that is not trusted; any
+  /// status is an answer. `cancelled` when cancelled.
   Task<Result<Response>> send(Request request);
 
  private:

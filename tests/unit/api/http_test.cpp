@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 
+#include "api/http/message.hpp"
 #include "tests/unit/api/client.hpp"
 
 namespace assay::api::test {
@@ -57,6 +58,57 @@ TEST_CASE("HTTP: what is refused, and how", "[api][http]") {
   CHECK(unknown.status == 422);
   CHECK(unknown.param() == "label");
   CHECK(unknown.body.find("lable is not a field") != std::string::npos);
+}
+
+TEST_CASE("Problem: what may pass says when to try again", "[api][http]") {
+  const auto retry_after = [](const Problem& problem) {
+    const auto response = response_from(problem);
+    for (const auto& [name, value] : response.headers)
+      if (name == "Retry-After") return value;
+    return std::string();
+  };
+  CHECK(retry_after({503, "store_unavailable", "m"}) == "1");
+  CHECK(retry_after(Problem(Error{ErrorKind::transport, "m"})) == "1");
+  Problem limited(429, "rate_limited", "m");
+  limited.retry_after = std::chrono::seconds(7);
+  CHECK(retry_after(limited) == "7");
+  CHECK(retry_after({500, "internal", "m"}).empty());
+  CHECK(retry_after({404, "x", "m"}).empty());
+}
+
+TEST_CASE("HTTP: text that a store could not keep is refused where it enters", "[api][http]") {
+  TestServer server;
+  const auto& user = server.user();
+  for (const char* bad : {"a%00b", "%ff", "%ed%a0%80", "%00"}) {
+    CAPTURE(bad);
+    CHECK(user.get("/containers/" + std::string(bad)).code() == "route_not_found");
+    const auto value = user.get("/evaluation/runs?container=" + std::string(bad));
+    CHECK(value.status == 422);
+    CHECK(value.param() == "container");
+    CHECK(user.get("/containers?" + std::string(bad) + "=1").status == 422);
+    CHECK(user.upload(bad, numbered_lines(1)).status == 422);
+  }
+  for (const char* name : {"tab%09", "line%0a", "del%7f"})
+    CHECK(user.upload(name, numbered_lines(1)).param() == "name");
+  for (const std::string& label : {std::string("a\nb"), std::string("a\0b", 3), std::string("a\x7f")}) {
+    const auto refused = user.post("/containers", {{"label", label}});
+    CHECK(refused.status == 422);
+    CHECK(refused.param() == "label");
+  }
+  auto evaluator = lua_evaluator("e");
+  evaluator["description"] = "two\nlines\tand a tab";
+  CHECK(user.post("/evaluators", evaluator).status == 200);
+  evaluator["name"] = "f";
+  evaluator["description"] = std::string("nul\0", 4);
+  CHECK(user.post("/evaluators", evaluator).param() == "description");
+  evaluator["description"] = "";
+  evaluator["requirements"] = {"numpy\n"};
+  evaluator["language"] = "python";
+  CHECK(user.post("/evaluators", evaluator).param() == "requirements[0]");
+  CHECK(user.post("/containers", {{"label", "k"}}, {{"Idempotency-Key", "\xff"}}).status == 422);
+  // What is kept as JSON text keeps its escapes.
+  CHECK(user.post("/containers", {{"label", "m"}, {"metadata", {{"x", std::string("\0", 1)}}}}).status ==
+        200);
 }
 
 TEST_CASE("HTTP: a body over the limit is refused before and while it arrives", "[api][http]") {

@@ -1,14 +1,18 @@
 // Where clients connect: a TCP port or a Unix socket.
 #pragma once
 
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <functional>
 #include <memory>
 #include <string>
 
-#include "api/http/connection.hpp"
+#include "core/async/task.hpp"
 #include "core/error.hpp"
 
-namespace assay::api {
+namespace assay::http {
+
+/// TCP or Unix, alike.
+using Socket = asio::generic::stream_protocol::socket;
 
 class Listener {
  public:
@@ -23,4 +27,4 @@ class Listener {
 /// "HOST:PORT" or "unix:/PATH". The error says what is wrong: port in use, no permission, …
 Result<std::unique_ptr<Listener>> listen_on(asio::any_io_executor executor, const std::string& address);
 
-}  // namespace assay::api
+}  // namespace assay::http

@@ -1,4 +1,4 @@
-#include "api/http/listener.hpp"
+#include "core/http/listener.hpp"
 
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -11,7 +11,7 @@
 
 #include "core/log.hpp"
 
-namespace assay::api {
+namespace assay::http {
 namespace {
 
 using boost::system::error_code;
@@ -119,4 +119,4 @@ Result<std::unique_ptr<Listener>> listen_on(asio::any_io_executor executor, cons
   return listen_tcp(executor, address);
 }
 
-}  // namespace assay::api
+}  // namespace assay::http
