@@ -17,7 +17,7 @@ from harness import Case, UnixConnection, main, wait_until
 SLOW = """
 function run_evaluation(item)
   local x = 0
-  for i = 1, 100000 do x = x + i % 7 end
+  for i = 1, 300000 do x = x + i % 7 end
   return {score = (item.index * 37 % 101) / 100, reason = string.rep("r", assay.params.size)}
 end
 """
@@ -146,7 +146,7 @@ class Spool(Case):
                                                        "ground_truth": side, "shard_size": shard_size})["id"]
 
     def spool_worker(self, **settings):
-        return self.worker("w", self.worker_key, log_level="debug", **settings)
+        return self.worker("w", self.worker_key, **{"log_level": "debug", "worker_hosts": 2, **settings})
 
     @property
     def spool(self):
@@ -239,6 +239,20 @@ class Spool(Case):
         sums = self.acknowledged(last)
         self.assertEqual(sum(sums[True]), len(kept))
         self.assertEqual(sums[False][1], 0)
+
+    def test_a_second_signal_leaves_at_once_and_keeps_what_there_is(self):
+        server = self.serve()
+        run = self.begin()
+        worker = self.spool_worker(worker_drain_grace="10m")
+        wait_until(lambda: self.done(run) > 50, "the first outcomes")
+        server.signal(signal.SIGKILL)
+        server.wait()
+        worker.signal(signal.SIGTERM)
+        wait_until(lambda: "draining" in worker.output(), "the first signal is taken")
+        wait_until(lambda: len(spooled(self.spool)) > 50, "outcomes in the spool")
+        worker.signal(signal.SIGTERM)
+        self.assertEqual(worker.wait(), 0, worker.output())
+        self.assertGreater(len(spooled(self.spool)), 50)
 
     def test_outcomes_of_a_process_that_is_superseded_are_taken_too(self):
         server = self.serve()
