@@ -10,7 +10,7 @@ namespace assay::api {
 struct Exchange {
   std::string request_id;
   std::string run;                         ///< the run that the route is about; empty: none
-  std::string key;                         ///< the beginning of the API key's hash
+  std::string key;                         ///< its id
   int64_t project = 0;                     ///< 0: not known
   const Route* route = nullptr;            ///< null: none was found
   Clock::time_point began = Clock::now();  ///< the header's end

@@ -4,6 +4,7 @@
 
 #include "api/context.hpp"
 #include "core/id.hpp"
+#include "core/log.hpp"
 
 namespace assay::api {
 namespace {
@@ -90,6 +91,33 @@ Task<Answer<std::optional<Response>>> replay(Context& context, const Request& re
   co_return std::optional<Response>(std::move(response));
 }
 
+/// Of the object that a request made: handlers write it near the beginning.
+std::string id_in(std::string_view body) {
+  constexpr std::string_view kKey = "\"id\":\"";
+  const size_t at = body.find(kKey);
+  if (at == std::string_view::npos) return {};
+  body.remove_prefix(at + kKey.size());
+  return std::string(body.substr(0, body.find('"')));
+}
+
+/// Who changed what, or tried to: not what workers do for their runs.
+Task<> keep_record(Context& context, const Route& route, const Request& request,
+                   const Answer<Response>& answer) {
+  if (route.scopes == 0 || route.scopes == kWorker || route.method == "GET") co_return;
+  AuditEntry entry;
+  entry.at = now_ms();
+  entry.key_id = request.principal.key_id;
+  entry.action = std::string(route.method) + ' ' + std::string(route.pattern);
+  entry.request_id = request.id;
+  entry.status = answer ? answer->status : answer.error().status;
+  entry.object = request.parameters.empty() ? "" : request.parameters[0];
+  if (answer && entry.object.empty()) entry.object = id_in(answer->body);
+  const auto kept = co_await context.store.audit(request.principal.project(), std::move(entry));
+  if (!kept)
+    log::error("a request is not in the audit log",
+               {{"request_id", request.id}, {"error", kept.error().message}});
+}
+
 }  // namespace
 
 Found find_route(std::span<const Route> routes, Request& request) {
@@ -148,6 +176,7 @@ Task<Answer<Response>> handle(Context& context, const Route& route, Request& req
     if (*earlier) co_return std::move(**earlier);
   }
   auto answer = co_await route.handler(context, request);
+  co_await keep_record(context, route, request, answer);
   if (answer || !once || answer.error().code != "idempotency_key_in_use") co_return answer;
   auto earlier = co_await replay(context, request);
   if (!earlier) co_return std::unexpected(earlier.error());
