@@ -76,8 +76,8 @@ class Zstd final : public Decoder {
   Answer<std::string_view> next(std::string_view& input) override {
     for (;;) {
       if (input.empty() && !full_) return std::string_view();
-      const size_t size = header_left_ > 0 ? std::min<size_t>(1, input.size()) : input.size();
-      ZSTD_inBuffer in{input.data(), size, 0};
+      const auto piece = header_left_ > 0 ? input.substr(0, 1) : input;
+      ZSTD_inBuffer in{piece.data(), piece.size(), 0};
       ZSTD_outBuffer out{out_.data(), out_.size(), 0};
       const size_t code = ZSTD_decompressStream(context_.get(), &out, &in);
       input.remove_prefix(in.pos);
