@@ -184,13 +184,12 @@ Task<> Server::Impl::accept() {
 }
 
 void Server::Impl::take(Loop& loop, Socket socket) {
-  const size_t open = connections.fetch_add(1) + 1;
-  if (open > options.limits.connections) {
+  if (connections.fetch_add(1) >= options.limits.connections) {
     connections.fetch_sub(1);
     refuse(loop, std::move(socket));
     return;
   }
-  context->telemetry.connections(open);
+  context->telemetry.connection_opened();
   asio::post(loop.io, [this, &loop, held = std::move(socket)]() mutable {
     loop.connections.spawn("connection", serve(loop, std::move(held)));
   });
@@ -215,7 +214,8 @@ void Server::Impl::refuse(Loop& loop, Socket socket) {
 Task<> Server::Impl::serve(Loop& loop, Socket socket) {
   auto certificate = tls ? tls->context() : nullptr;
   co_await serve_connection({*context, routes}, loop.idle, std::move(socket), std::move(certificate));
-  context->telemetry.connections(connections.fetch_sub(1) - 1);
+  context->telemetry.connection_closed();
+  connections.fetch_sub(1);
 }
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -54,8 +54,12 @@ void Telemetry::answered(std::string_view route, int status, Clock::duration too
   impl_->seconds.Add({{"route", name}}, kSeconds).Observe(std::chrono::duration<double>(took).count());
 }
 
-void Telemetry::connections(size_t open) {
-  impl_->connections.Set(static_cast<double>(open));
+void Telemetry::connection_opened() {
+  impl_->connections.Increment();
+}
+
+void Telemetry::connection_closed() {
+  impl_->connections.Decrement();
 }
 
 void Telemetry::connection_refused() {

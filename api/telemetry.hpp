@@ -20,7 +20,8 @@ class Telemetry {
   /// `route`: method and pattern, "GET /datasets/{}"; "-" when none was found, so that clients cannot make
   /// series.
   void answered(std::string_view route, int status, Clock::duration took);
-  void connections(size_t open);
+  void connection_opened();
+  void connection_closed();
   void connection_refused();
   std::string text() const;
 

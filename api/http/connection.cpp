@@ -229,8 +229,8 @@ class Connection {
     exchange_.began = Clock::now();
     bool again = false;
     if (!answer) {
-      exchange_.request_id = make_id("req_");
       if (answer.error().status == 0) co_return false;  // the client left
+      exchange_.request_id = make_id("req_");
       again = co_await send_problem(answer.error());
     } else {
       again = co_await serve_parsed(parser);

@@ -3,6 +3,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -75,12 +76,14 @@ class Zstd final : public Decoder {
   Answer<std::string_view> next(std::string_view& input) override {
     for (;;) {
       if (input.empty() && !full_) return std::string_view();
-      ZSTD_inBuffer in{input.data(), input.size(), 0};
+      const auto piece = header_left_ > 0 ? input.substr(0, 1) : input;
+      ZSTD_inBuffer in{piece.data(), piece.size(), 0};
       ZSTD_outBuffer out{out_.data(), out_.size(), 0};
       const size_t code = ZSTD_decompressStream(context_.get(), &out, &in);
       input.remove_prefix(in.pos);
       if (ZSTD_isError(code) != 0) return corrupt("zstd", ZSTD_getErrorName(code));
       in_frame_ = code != 0;
+      header_left_ = in_frame_ ? header_left_ - std::min(header_left_, in.pos) : kLongestHeader;
       full_ = in_frame_ && out.pos == out.size;  // there may be more of what was read already
       if (out.pos > 0) return std::string_view(out_).substr(0, out.pos);
     }
@@ -95,6 +98,11 @@ class Zstd final : public Decoder {
     void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
   };
   std::unique_ptr<ZSTD_DCtx, Deleter> context_;
+  // Distributions build zstd with the formats from before 1.0, which are taken wherever a call's input begins
+  // with their magic: byte by byte it never does. Nobody sends them, and their old decoders are not for
+  // strangers.
+  static constexpr size_t kLongestHeader = 18;
+  size_t header_left_ = kLongestHeader;
   std::string out_;
   bool in_frame_ = false;
   bool full_ = false;

@@ -101,6 +101,13 @@ TEST_CASE("Decoder: what is cut off, corrupt or followed by something else is re
     CHECK(refused(coding, damaged));
   }
   CHECK(refused("gzip", zstd(text)));
+  // The formats from before zstd 1.0 have decoders of their own in the library.
+  for (const char version : {'\x22', '\x23', '\x24', '\x25', '\x26', '\x27'}) {
+    const std::string old = version + std::string("\xb5\x2f\xfd\x25\x00\x00\x00\x00\x00", 9);
+    CHECK(refused("zstd", old));
+    CHECK(refused("zstd", zstd(text) + old));
+    CHECK(refused("zstd", std::string("\x28\xb5\x2f\xfd\x08", 5) + old));
+  }
   for (const char* coding : {"br", "deflate", "gzip, zstd", "gzip,gzip", "compress"})
     CHECK(code_of(decode(coding, text)) == "unsupported_encoding");
 }
