@@ -22,6 +22,7 @@ int run(int argc, char** argv) {
   Chosen chosen;
   declare_run(app, chosen);
   declare_submit(app, chosen);
+  declare_runs(app, chosen);
   declare_serve(app, chosen);
   declare_evaluators(app, chosen);
   declare_key(app, chosen);

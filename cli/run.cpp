@@ -21,6 +21,7 @@
 #include "api/server.hpp"
 #include "cli/command.hpp"
 #include "cli/evaluation.hpp"
+#include "cli/remote.hpp"
 #include "core/async/scope.hpp"
 #include "core/fd.hpp"
 #include "core/log.hpp"
@@ -37,9 +38,7 @@ struct RunOptions {
   std::string file;
   std::string state;
   std::string output;
-  std::string api;
-  std::string key_file;
-  std::string ca_file;
+  RemoteOptions remote;
   std::string sandbox_mode;
   std::string log_level = "warn";
   size_t hosts = 0;
@@ -362,7 +361,7 @@ Task<> run_local(const RunOptions& options, const EvaluationFile& file, int& exi
 Task<> run_remote(const RunOptions& options, const EvaluationFile& file, ApiEndpoint endpoint, int& exit) {
   const auto executor = co_await asio::this_coro::executor;
   Job job(options, file);
-  job.where_ = options.api;
+  job.where_ = options.remote.api;
   std::unique_ptr<WorkerThread> no_worker;
   Scope beside(executor);
   beside.spawn("signals", watch_signals(job, no_worker));
@@ -392,10 +391,7 @@ int run(const RunOptions& options, bool local) {
   if (local) {
     scope.spawn("run", run_local(options, *file, exit));
   } else {
-    auto key = read_file(options.key_file, 4096);
-    if (!key) return report(key.error());
-    while (!key->empty() && std::isspace(static_cast<unsigned char>(key->back())) != 0) key->pop_back();
-    auto endpoint = ApiEndpoint::parse(options.api, std::move(*key), options.ca_file);
+    auto endpoint = options.remote.endpoint();
     if (!endpoint) return report(endpoint.error());
     scope.spawn("submit", run_remote(options, *file, std::move(*endpoint), exit));
   }
@@ -433,18 +429,7 @@ void declare_submit(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand("submit", "give an evaluation file to an API and follow the run");
   auto options = std::make_shared<RunOptions>();
   add_common(*command, *options);
-  command->add_option("--api", options->api, "http(s)://HOST:PORT or unix:/PATH")
-      ->required()
-      ->envname("ASSAY_API_URL");
-  command
-      ->add_option("--key-file", options->key_file,
-                   "file that holds an API key with the scopes submit and read")
-      ->required()
-      ->envname("ASSAY_API_KEY_FILE");
-  command
-      ->add_option("--ca-file", options->ca_file,
-                   "PEM file of the authorities that vouch for an https API, instead of the system's")
-      ->envname("ASSAY_API_CA_FILE");
+  options->remote.declare(*command, "submit and read");
   command->add_flag("--no-wait", options->no_wait, "print the run's id and leave");
   command->callback([options, &chosen] { chosen = [options] { return run(*options, false); }; });
 }
