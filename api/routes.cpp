@@ -25,6 +25,8 @@ Task<Answer<Response>> metrics(Context& context, Request&) {
 }  // namespace
 
 Task<std::string> metrics_text(Context& context) {
+  // A store that is away is seen by the statuses of the routes; its last figures stay.
+  if (const auto stats = co_await context.store.stats(); stats) context.telemetry.store_is(*stats);
   co_return context.telemetry.text();
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "api/store/store.hpp"
 #include "core/async/task.hpp"
 
 namespace assay::api {
@@ -20,6 +21,11 @@ class Telemetry {
   /// `route`: method and pattern, "GET /datasets/{}"; "-" when none was found, so that clients cannot make
   /// series.
   void answered(std::string_view route, int status, Clock::duration took);
+  /// One try to claim: what the store took for it, without waiting for work.
+  void claimed(size_t leases, Clock::duration took);
+  /// One batch of outcomes, as the store took it.
+  void appended(const AppendAnswer& answer);
+  void store_is(const StoreStats& stats);
   void connection_opened();
   void connection_closed();
   void connection_refused();

@@ -56,6 +56,9 @@ struct Metrics::Impl {
   Gauge& items = gauge("assay_worker_items", "Items in flight");
   Counter& outcomes = counter("assay_worker_outcomes_posted_total", "Outcomes that the API has acknowledged");
   Counter& claimed = counter("assay_worker_shards_claimed_total", "Shards claimed");
+  Gauge& spooled = gauge("assay_worker_spool_outcomes", "Outcomes that the API does not have yet");
+  Gauge& spool_bytes = gauge("assay_worker_spool_bytes", "Bytes of the spool");
+  Gauge& spool_full = gauge("assay_worker_spool_full", "1 while nothing is claimed because the spool is full");
   Gauge& api_up = gauge("assay_worker_api_up", "1 when the API answered the last call");
   prometheus::Family<Counter>& calls = BuildCounter()
                                            .Name("assay_worker_api_calls_total")
@@ -91,6 +94,9 @@ http::StatusPage Metrics::page(const WorkerStatus& status) {
   impl_->items.Set(static_cast<double>(status.items));
   impl_->outcomes.Increment(static_cast<double>(status.outcomes) - impl_->outcomes.Value());
   impl_->claimed.Increment(static_cast<double>(status.claimed) - impl_->claimed.Value());
+  impl_->spooled.Set(static_cast<double>(status.spooled));
+  impl_->spool_bytes.Set(static_cast<double>(status.spool_bytes));
+  impl_->spool_full.Set(status.spool_full ? 1 : 0);
   return {200, "text/plain; version=0.0.4; charset=utf-8",
           prometheus::TextSerializer().Serialize(impl_->registry.Collect())};
 }

@@ -68,6 +68,7 @@ struct HeartbeatAnswer {
 
 struct AppendAnswer {
   int64_t inserted = 0;
+  int64_t errors = 0;  ///< of them
   int64_t duplicate = 0;
   bool held = false;  ///< the lease is current and was renewed
 };

@@ -118,7 +118,7 @@ Task<Answer<AppendAnswer>> SqlStore::append(WorkerRef who, LeaseRef lease, Outco
     ASSAY_OK(check_identities(batch, shard.shape));
     const auto size = static_cast<int64_t>(batch.rows.size());
     // From before a retry: the run has forgotten such outcomes on purpose.
-    if (lease.epoch <= shard.retry_epoch) return AppendAnswer{0, size, false};
+    if (lease.epoch <= shard.retry_epoch) return AppendAnswer{0, 0, size, false};
     const auto counts = insert_outcomes(db, run.row, batch);
     const bool held = holds(shard, worker, lease);
     if (counts.inserted > 0) {
@@ -132,7 +132,7 @@ Task<Answer<AppendAnswer>> SqlStore::append(WorkerRef who, LeaseRef lease, Outco
     if (held)
       db.run("UPDATE shards SET lease_until = ?, accepted = 1 WHERE run = ? AND idx = ?",
              db.now() + leases_.ttl.count(), run.row, lease.shard);
-    return AppendAnswer{counts.inserted, size - counts.inserted, held};
+    return AppendAnswer{counts.inserted, counts.errors, size - counts.inserted, held};
   });
 }
 

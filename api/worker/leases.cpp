@@ -74,8 +74,10 @@ Task<Answer<Response>> claim(Context& context, Request& request) {
   const Deadline deadline = Clock::now() + std::chrono::milliseconds(std::min(wait, kLongestWait));
   for (;;) {
     const auto seen = context.work.count();
+    const auto asked = Clock::now();
     const auto leases = co_await context.store.claim(wanted);
     if (!leases) co_return std::unexpected(leases.error());
+    context.telemetry.claimed(leases->size(), Clock::now() - asked);
     if (!leases->empty()) co_return leases_response(context, *leases);
     if (context.stopping || Clock::now() >= deadline) break;
     co_await context.work.wait(seen, deadline);

@@ -42,6 +42,7 @@ Task<Answer<Response>> append_outcomes(Context& context, Request& request) {
   if (!batch) co_return std::unexpected(batch.error());
   const auto stored = co_await context.store.append(worker, *lease, std::move(*batch));
   if (!stored) co_return std::unexpected(stored.error());
+  context.telemetry.appended(*stored);
   Response response;
   {
     JsonObject object(response.body);

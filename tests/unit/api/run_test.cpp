@@ -4,6 +4,7 @@
 #include <cmath>
 #include <thread>
 
+#include "tests/unit/api/exposition.hpp"
 #include "tests/unit/api/test_worker.hpp"
 
 namespace assay::api::test {
@@ -291,6 +292,28 @@ TEST_CASE("Run: another project sees nothing of it", "[api][run]") {
   TestWorker worker(workers, "w");
   CHECK(worker.claim().empty());
   CHECK(workers.get("/worker/runs/" + run).status == 404);
+}
+
+TEST_CASE("Run: a monitor sees the queue, the leases and what workers brought", "[api][run][metrics]") {
+  TestServer server;
+  furnish(server.user(), 4);
+  start_run(server.user(), {{"shard_size", 2}});
+  TestWorker worker(server.worker(), "w");
+  const auto lease = worker.claim()[0];
+  const Json outcomes = {{{"item", 0}, {"score", 1}},
+                         {{"item", 1}, {"error", {{"kind", "timeout"}, {"message", "x"}}}}};
+  REQUIRE(worker.append(lease, outcomes).status == 200);
+  REQUIRE(worker.append(lease, outcomes).status == 200);
+  const auto series = parse_exposition(server.user().get("/metrics").body);
+  CHECK(series.at(R"(assay_shards{state="queued"})") == 1);
+  CHECK(series.at(R"(assay_shards{state="leased"})") == 1);
+  CHECK(series.at("assay_runs_open") == 1);
+  CHECK(series.at("assay_queue_oldest_seconds") > 0);
+  CHECK(series.at("assay_leases_granted_total") == 1);
+  CHECK(series.at("assay_claim_seconds_count") == 1);
+  CHECK(series.at(R"(assay_outcomes_total{result="stored"})") == 1);
+  CHECK(series.at(R"(assay_outcomes_total{result="errored"})") == 1);
+  CHECK(series.at(R"(assay_outcomes_total{result="duplicate"})") == 2);
 }
 
 }  // namespace assay::api::test
