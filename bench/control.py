@@ -106,7 +106,7 @@ class Api:
 
     def start(self):
         self.process = subprocess.Popen([BIN / "assay", "serve", "--listen", f"unix:{self.socket}", "--store", self.store],
-                                        stdout=self.log, stderr=self.log, env={**os.environ, "ASSAY_LOG_ACCESS": "false"})
+                                        stdout=self.log, stderr=self.log, env={**os.environ, "ASSAY_LOG_ACCESS": "false", "ASSAY_API_LEASE_TTL": "10m"})
         end = time.monotonic() + 30
         while True:
             try:
@@ -247,6 +247,8 @@ def scores(store, api, key, admin, total):
     workers = [Worker(api, key, f"s{i}") for i in range(CLAIMERS)]
     leases = workers[0].claim(total // shard)
     assert len(leases) == total // shard
+    named = [{k: lease[k] for k in ("run", "shard", "epoch", "token")} for lease in leases]
+    workers[0].connection.ask("POST", "/v1/heartbeat", {**workers[0].who, "leases": named}, key)
     # The client's own work is not what is measured: bodies are made before.
     bodies = [(lease, outcomes_body(workers[0].who, lease, lease["lo"] + k * 1000, 1000, k + 1))
               for lease in leases for k in range(shard // 1000)]

@@ -82,6 +82,7 @@ class Cursor {
 class Rows {
  public:
   explicit Rows(std::unique_ptr<Cursor> cursor) : cursor_(std::move(cursor)) {}
+  Rows(Rows&&) noexcept = default;
 
   /// True: there is a row; its text views are valid until the next step.
   bool step() { return cursor_->step(); }

@@ -76,45 +76,99 @@ void check(const PGresult* result, PGconn* connection) {
                    first_line(PQresultErrorMessage(result)));
 }
 
+/// Of a column in binary form, whose type its size tells; 0 for null.
+int64_t integer_from(std::string_view bytes) {
+  switch (bytes.size()) {
+    case 0:
+      return 0;
+    case 1:
+      return bytes.front();  // a boolean
+    case 2:
+      return get_big_endian<int16_t>(bytes.data());
+    case 4:
+      return get_big_endian<int32_t>(bytes.data());
+    case 8:
+      return get_big_endian<int64_t>(bytes.data());
+    default:
+      throw StoreError(StoreError::Kind::broken, "a column is no integer");
+  }
+}
+
+double real_from(std::string_view bytes) {
+  if (bytes.empty()) return 0;
+  ASSAY_CHECK(bytes.size() == 8, "a column is no double");
+  return std::bit_cast<double>(get_big_endian<int64_t>(bytes.data()));
+}
+
 class PgCursor final : public Cursor {
  public:
   explicit PgCursor(PgResult result) : result_(std::move(result)), rows_(PQntuples(result_.get())) {}
 
   bool step() override { return ++row_ < rows_; }
   bool null(int column) const override { return PQgetisnull(result_.get(), row_, column) != 0; }
-  int64_t integer(int column) const override {
-    const char* bytes = PQgetvalue(result_.get(), row_, column);
-    switch (PQgetlength(result_.get(), row_, column)) {
-      case 0:
-        return 0;  // null
-      case 1:
-        return *bytes;  // a boolean
-      case 2:
-        return get_big_endian<int16_t>(bytes);
-      case 4:
-        return get_big_endian<int32_t>(bytes);
-      case 8:
-        return get_big_endian<int64_t>(bytes);
-      default:
-        throw StoreError(StoreError::Kind::broken, "a column is no integer");
-    }
-  }
-  double real(int column) const override {
-    if (null(column)) return 0;
-    ASSAY_CHECK(PQgetlength(result_.get(), row_, column) == 8, "a column is no double");
-    return std::bit_cast<double>(get_big_endian<int64_t>(PQgetvalue(result_.get(), row_, column)));
-  }
+  int64_t integer(int column) const override { return integer_from(field(column)); }
+  double real(int column) const override { return real_from(field(column)); }
   std::string_view view(int column) const override {
     const Oid type = PQftype(result_.get(), column);
     ASSAY_CHECK(type == kText || type == kBytea, "a column is no text");
+    return field(column);
+  }
+
+ private:
+  std::string_view field(int column) const {
     return {PQgetvalue(result_.get(), row_, column),
             static_cast<size_t>(PQgetlength(result_.get(), row_, column))};
   }
 
- private:
   PgResult result_;
   int rows_;
   int row_ = -1;
+};
+
+/// One row of COPY's binary form at a time.
+class CopyCursor final : public Cursor {
+ public:
+  /// False for the end of the rows. `message` is borrowed until the next.
+  bool take(std::string_view message) {
+    if (!std::exchange(begun_, true)) {
+      constexpr size_t kSignature = 11, kFlags = 4, kLength = 4;
+      if (message.size() < kSignature + kFlags + kLength) throw broken();
+      const auto more = get_big_endian<uint32_t>(message.data() + kSignature + kFlags);
+      if (message.size() < kSignature + kFlags + kLength + more) throw broken();
+      message.remove_prefix(kSignature + kFlags + kLength + more);
+    }
+    if (message.size() < 2) throw broken();
+    const auto count = get_big_endian<int16_t>(message.data());
+    if (count < 0) return false;
+    message.remove_prefix(2);
+    fields_.clear();
+    for (int i = 0; i < count; ++i) {
+      if (message.size() < 4) throw broken();
+      const auto size = get_big_endian<int32_t>(message.data());
+      message.remove_prefix(4);
+      if (size < 0) {
+        fields_.emplace_back();
+        continue;
+      }
+      if (message.size() < static_cast<size_t>(size)) throw broken();
+      fields_.push_back(message.substr(0, static_cast<size_t>(size)));
+      message.remove_prefix(static_cast<size_t>(size));
+    }
+    return true;
+  }
+
+  bool step() override { return false; }
+  bool null(int column) const override { return field(column).data() == nullptr; }
+  int64_t integer(int column) const override { return integer_from(field(column)); }
+  double real(int column) const override { return real_from(field(column)); }
+  std::string_view view(int column) const override { return field(column); }
+
+ private:
+  static StoreError broken() { return {StoreError::Kind::broken, "PostgreSQL sent what is no row"}; }
+  std::string_view field(int column) const { return fields_.at(static_cast<size_t>(column)); }
+
+  std::vector<std::string_view> fields_;
+  bool begun_ = false;
 };
 
 }  // namespace
@@ -236,23 +290,25 @@ void PostgresDatabase::send(bool sent) {
   if (!sent) throw StoreError(StoreError::Kind::passing, first_line(PQerrorMessage(connection_)));
 }
 
+void PostgresDatabase::wait_for_input(Deadline deadline) {
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+  pollfd ready{.fd = PQsocket(connection_), .events = POLLIN, .revents = 0};
+  const int count = left.count() > 0 ? ::poll(&ready, 1, static_cast<int>(left.count())) : 0;
+  if (count == 0) {
+    // Nothing can be said any more over a connection that owes an answer.
+    drop();
+    throw StoreError(StoreError::Kind::passing, "PostgreSQL did not answer in time");
+  }
+  if (PQconsumeInput(connection_) == 0)
+    throw StoreError(StoreError::Kind::passing, first_line(PQerrorMessage(connection_)));
+}
+
 /// The last result of what was sent; all are read. Throws for the first that is an error.
 PgResult PostgresDatabase::wait_for_result() {
   const Deadline deadline = Clock::now() + kPatience;
   PgResult last;
   for (;;) {
-    while (PQisBusy(connection_) != 0) {
-      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
-      pollfd ready{.fd = PQsocket(connection_), .events = POLLIN, .revents = 0};
-      const int count = left.count() > 0 ? ::poll(&ready, 1, static_cast<int>(left.count())) : 0;
-      if (count == 0) {
-        // Nothing can be said any more over a connection that owes an answer.
-        drop();
-        throw StoreError(StoreError::Kind::passing, "PostgreSQL did not answer in time");
-      }
-      if (PQconsumeInput(connection_) == 0)
-        throw StoreError(StoreError::Kind::passing, first_line(PQerrorMessage(connection_)));
-    }
+    while (PQisBusy(connection_) != 0) wait_for_input(deadline);
     PgResult next(PQgetResult(connection_));
     if (next == nullptr) break;
     const bool failed = last != nullptr && PQresultStatus(last.get()) == PGRES_FATAL_ERROR;
@@ -338,6 +394,37 @@ std::unique_ptr<Cursor> PostgresDatabase::start(const char* sql, int64_t first,
   parameters.add(Value(first));
   for (const auto& array : arrays) parameters.add(array);
   return std::make_unique<PgCursor>(run_prepared(sql, parameters));
+}
+
+int64_t PostgresDatabase::stream(const std::string& sql, const std::function<void(const Rows&)>& visit) {
+  send(PQsendQuery(connection_, ("COPY (" + sql + ") TO STDOUT (FORMAT binary)").c_str()) == 1);
+  Deadline deadline = Clock::now() + kPatience;
+  while (PQisBusy(connection_) != 0) wait_for_input(deadline);
+  const PgResult begun(PQgetResult(connection_));
+  if (PQresultStatus(begun.get()) != PGRES_COPY_OUT) {
+    wait_for_result();
+    check(begun.get(), connection_);
+  }
+  auto cursor = std::make_unique<CopyCursor>();
+  CopyCursor& row = *cursor;
+  const Rows rows(std::move(cursor));
+  int64_t count = 0;
+  for (;;) {
+    char* message = nullptr;
+    const int size = PQgetCopyData(connection_, &message, 1);
+    const std::unique_ptr<char, decltype(&PQfreemem)> owned(message, &PQfreemem);
+    if (size == 0) {
+      wait_for_input(deadline);
+      deadline = Clock::now() + kPatience;
+      continue;
+    }
+    if (size < 0) break;
+    if (!row.take({message, static_cast<size_t>(size)})) continue;
+    visit(rows);
+    ++count;
+  }
+  wait_for_result();
+  return count;
 }
 
 }  // namespace assay::api

@@ -51,6 +51,10 @@ class PostgresDatabase final : public Database {
   /// `run` is ?1, the arrays follow.
   std::unique_ptr<Cursor> start(const char* sql, int64_t first, std::span<const PgArray> arrays);
 
+  /// For many rows, which are not held in memory: they are read while the server sends them. `sql` has no
+  /// parameters; how many rows there were.
+  int64_t stream(const std::string& sql, const std::function<void(const Rows&)>& visit);
+
   /// Begins a transaction and reads the clock, in one exchange.
   void begin(bool read_only);
   void commit();
@@ -65,6 +69,7 @@ class PostgresDatabase final : public Database {
   const char* prepare(const char* sql, const Parameters& parameters);
   PgResult run_prepared(const char* sql, const Parameters& parameters);
   PgResult wait_for_result();
+  void wait_for_input(std::chrono::steady_clock::time_point deadline);
   void send(bool sent);
   void drop();
 

@@ -155,6 +155,8 @@ class PostgresStore final : public SqlStore {
 
  private:
   InsertCounts insert_outcomes(Database& db, int64_t run, const OutcomeBatch& batch) const override;
+  bool scan_page(Database& db, int64_t run, OutcomeId& at,
+                 const std::function<void(const ScoreRow&)>& visit) const override;
   void migrate(PostgresDatabase& db);
   void serve(CommandQueue& queue, bool read_only);
   void serve_one(Link& link, Command& command, bool read_only);
@@ -294,6 +296,20 @@ InsertCounts PostgresStore::insert_outcomes(Database& any, int64_t run, const Ou
       run, columns));
   if (!counted.step()) return {};
   return {counted.integer(0), counted.integer(1)};
+}
+
+/// A page is sent while it is read, so it can be a large one.
+bool PostgresStore::scan_page(Database& any, int64_t run, OutcomeId& at,
+                              const std::function<void(const ScoreRow&)>& visit) const {
+  constexpr int64_t kPage = 500'000;
+  const auto count = static_cast<PostgresDatabase&>(any).stream(
+      "SELECT item, model, evaluator, trial, verdict, kind, score, passed, wall_us FROM outcomes WHERE run "
+      "= " +
+          std::to_string(run) + " AND (item, model, evaluator, trial) > (" + std::to_string(at.item) + ", " +
+          std::to_string(at.model) + ", " + std::to_string(at.evaluator) + ", " + std::to_string(at.trial) +
+          ") ORDER BY item, model, evaluator, trial LIMIT " + std::to_string(kPage),
+      [&](const Rows& row) { at = visit_score(row, visit); });
+  return count < kPage;
 }
 
 Result<void> check_address(const std::string& address) {

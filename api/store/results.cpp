@@ -4,8 +4,6 @@
 namespace assay::api {
 namespace {
 
-constexpr int64_t kScanPage = 20'000;
-
 Verdict verdict_from(int64_t number) {
   return static_cast<Verdict>(number);
 }
@@ -78,37 +76,44 @@ Task<Answer<int64_t>> SqlStore::count_results(int64_t run, ResultFilter filter) 
   });
 }
 
+bool SqlStore::scan_page(Database& db, int64_t run, OutcomeId& at,
+                         const std::function<void(const ScoreRow&)>& visit) const {
+  constexpr int64_t kPage = 20'000;
+  auto row = db.query(
+      "SELECT item, model, evaluator, trial, verdict, kind, score, passed, wall_us FROM outcomes "
+      "WHERE run = ?1 AND (item, model, evaluator, trial) > (?2, ?3, ?4, ?5) "
+      "ORDER BY item, model, evaluator, trial LIMIT ?6",
+      run, at.item, at.model, at.evaluator, at.trial, kPage);
+  int64_t count = 0;
+  for (; row.step(); ++count) at = visit_score(row, visit);
+  return count < kPage;
+}
+
 Task<Answer<>> SqlStore::scan_scores(int64_t run, std::function<void(const ScoreRow&)> visit) {
   // In pages, so that a million outcomes do not keep one of the readers from everybody else. Rows that arrive
   // behind the place that was reached are simply not in these metrics: a run that is being finalized gets
   // none.
-  OutcomeId from = kBeforeAll;
+  // The place outlives a try: a command that is run again, because its connection was lost, goes on behind
+  // the last row that was visited.
+  OutcomeId at = kBeforeAll;
   for (;;) {
-    const auto page = co_await read([=, &visit](Database& db) -> Answer<std::optional<OutcomeId>> {
-      auto row = db.query(
-          "SELECT item, model, evaluator, trial, verdict, kind, score, passed, wall_us FROM outcomes "
-          "WHERE run = ?1 AND (item, model, evaluator, trial) > (?2, ?3, ?4, ?5) "
-          "ORDER BY item, model, evaluator, trial LIMIT ?6",
-          run, from.item, from.model, from.evaluator, from.trial, kScanPage);
-      int64_t count = 0;
-      ScoreRow score;
-      while (row.step()) {
-        score.id = id_from(row);
-        score.verdict = verdict_from(row.integer(4));
-        score.kind = row.view(5);
-        score.score = row.real(6);
-        score.passed = passed_from(row, 7);
-        score.wall_us = row.integer(8);
-        visit(score);
-        ++count;
-      }
-      if (count < kScanPage) return std::nullopt;
-      return score.id;
-    });
-    if (!page) co_return std::unexpected(page.error());
-    if (!*page) co_return Answer<>{};
-    from = **page;
+    const auto whole = co_await read(
+        [this, run, &at, &visit](Database& db) -> Answer<bool> { return scan_page(db, run, at, visit); });
+    if (!whole) co_return std::unexpected(whole.error());
+    if (*whole) co_return Answer<>{};
   }
+}
+
+OutcomeId visit_score(const Rows& row, const std::function<void(const ScoreRow&)>& visit) {
+  ScoreRow score;
+  score.id = id_from(row);
+  score.verdict = verdict_from(row.integer(4));
+  score.kind = row.view(5);
+  score.score = row.real(6);
+  score.passed = passed_from(row, 7);
+  score.wall_us = row.integer(8);
+  visit(score);
+  return score.id;
 }
 
 }  // namespace assay::api

@@ -36,6 +36,9 @@ struct InsertCounts {
   int64_t inserted = 0, errors = 0;
 };
 
+/// `row`: item, model, evaluator, trial, verdict, kind, score, passed, wall_us. Its identity.
+OutcomeId visit_score(const Rows& row, const std::function<void(const ScoreRow&)>& visit);
+
 class SqlStore : public Store {
  public:
   SqlStore(LeasePolicy leases, size_t queue) : leases_(leases), writes_(queue), reads_(queue) {}
@@ -113,6 +116,11 @@ class SqlStore : public Store {
   /// First writer wins: an identity that is there already stays as it is, and only what was really inserted
   /// is counted.
   virtual InsertCounts insert_outcomes(Database& db, int64_t run, const OutcomeBatch& batch) const = 0;
+
+  /// Visits the outcomes behind `at`, as many as fit into one command, and moves `at` with each. True: that
+  /// was the last.
+  virtual bool scan_page(Database& db, int64_t run, OutcomeId& at,
+                         const std::function<void(const ScoreRow&)>& visit) const;
 
   template <class Work>
   auto write(Work work) {
