@@ -105,6 +105,8 @@ Result<std::unique_ptr<Store>> open_store(const Server::Options& options) {
   leases.accept_within = options.accept_within;
   leases.retry_base = options.retry_base;
   leases.retention = options.retention;
+  leases.fruitless_failures = static_cast<int>(options.shard_lives);
+  leases.outage = std::max<std::chrono::milliseconds>(std::chrono::seconds(3), options.heartbeat());
   if (is_postgres_address(options.store))
     return open_postgres_store({.address = options.store, .leases = leases});
   return open_sqlite_store({.path = options.store, .leases = leases});

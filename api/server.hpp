@@ -1,6 +1,7 @@
 // The control plane, ready to be embedded: `assay serve` runs one, `assay run` runs one in its own process.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -47,20 +48,25 @@ class Server {
   struct Options {
     /// A SQLite file; ":memory:" is a temporary one, removed at the end. Or postgresql://…
     std::string store = ":memory:";
-    std::string listen = "127.0.0.1:0";   ///< HOST:PORT (port 0 chooses one) or unix:/PATH
-    std::string tls_cert, tls_key;        ///< PEM files; both or neither
-    std::string metrics_listen;           ///< where /metrics is plain and open; empty: nowhere
-    bool access_log = false;              ///< a log line for every request
-    size_t threads = 2;                   ///< that serve requests; the store has its own
+    std::string listen = "127.0.0.1:0";  ///< HOST:PORT (port 0 chooses one) or unix:/PATH
+    std::string tls_cert, tls_key;       ///< PEM files; both or neither
+    std::string metrics_listen;          ///< where /metrics is plain and open; empty: nowhere
+    bool access_log = false;             ///< a log line for every request
+    size_t threads = 2;                  ///< that serve requests; the store has its own
     Limits limits;
     Timeouts timeouts;
     std::chrono::milliseconds lease_ttl{30'000};
     std::chrono::milliseconds accept_within{30'000};  ///< the first heartbeat of a lease
-    std::chrono::milliseconds heartbeat{10'000};
+    size_t shard_lives = 3;  ///< a shard that fails so often in a row without one new outcome is set aside
     std::chrono::milliseconds claim_wait{20'000};  ///< told to workers; they may ask for at most 25 s
     std::chrono::milliseconds retry_base{1'000};   ///< a failed shard waits 2^attempt of these
     std::chrono::milliseconds tick{1'000};         ///< how often expired leases are looked for
     std::chrono::milliseconds retention{0};        ///< ended runs are deleted after so long; 0: never
+
+    /// What workers are told: two may be lost before the lease is.
+    std::chrono::milliseconds heartbeat() const {
+      return std::max(std::chrono::milliseconds(100), lease_ttl / 3);
+    }
   };
 
   /// Binds, opens the store and starts the threads. The error is one sentence: what is wrong and what to do.

@@ -36,6 +36,9 @@ Result<ApiEndpoint> ApiEndpoint::parse(const std::string& address, std::string k
 }
 
 bool ApiAnswer::retryable() const {
+  // A refusal of the API's own has a code: what has none is a page of something in between. Too large is too
+  // large whoever says so.
+  if (!ok() && code.empty() && status != 413) return true;
   return status == 408 || status == 429 || (status >= 500 && status != 501);
 }
 

@@ -27,7 +27,7 @@ struct ApiAnswer {
   std::chrono::milliseconds retry_after{0};
 
   bool ok() const { return status >= 200 && status < 300; }
-  /// Whether the same call may succeed later: 408, 429, 5xx but 501.
+  /// Whether the same call may succeed later: 408, 429, 5xx but 501, and what is no refusal of the API's own.
   bool retryable() const;
   /// The answer as an error, for calls that had to succeed.
   Error error() const;

@@ -89,7 +89,9 @@ Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluat
 }
 
 Result<RunSpec> run_spec_from(std::string_view text) {
-  ASSAY_TRY(const Json json, parse_json(text));
+  const auto json_or = parse_json(text);
+  if (!json_or) return fail(ErrorKind::transport, "the API sent no run specification");
+  const Json& json = *json_or;
   try {
     RunSpec spec;
     spec.id = json.at("id").get<std::string>();

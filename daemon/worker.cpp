@@ -247,13 +247,17 @@ Task<> Worker::claim_loop() {
     const auto answer = co_await api_.call(std::move(call));
     if (draining_ || must_end()) co_return;
     if (answer && answer->ok()) {
-      attempt = 0;
-      claim_id = make_id("claim_");
-      if (answer->status == 204) continue;
+      if (answer->status == 204) {
+        attempt = 0;
+        claim_id = make_id("claim_");
+        continue;
+      }
       const auto json = parse_json(answer->body);
       if (json && json->is_object() && json->contains("leases")) {
         auto leases = leases_from((*json)["leases"]);
         if (leases) {
+          attempt = 0;
+          claim_id = make_id("claim_");
           start_shards(std::move(*leases));
           continue;
         }
@@ -287,14 +291,26 @@ void Worker::start_shards(std::vector<Lease> leases) {
   }
 }
 
+Task<Result<RunSpec>> Worker::fetch_spec(std::string run) {
+  const Deadline deadline = Clock::now() + 30s;
+  for (int attempt = 0;; ++attempt) {
+    ApiClient::Call call;
+    call.path = "/v1/worker/runs/" + run;
+    const auto answer = co_await api_.call_until(std::move(call), deadline);
+    if (!answer) co_return std::unexpected(answer.error());
+    if (!answer->ok()) co_return std::unexpected(answer->error());
+    auto spec = run_spec_from(answer->body);
+    const auto wait = backoff(attempt);
+    const bool passing = !spec && spec.error().kind == ErrorKind::transport;
+    if (!passing || Clock::now() + wait >= deadline) co_return spec;
+    const bool slept = co_await sleep_until(Clock::now() + wait);
+    if (!slept) co_return fail(ErrorKind::cancelled, "cancelled");
+  }
+}
+
 Task<Result<std::shared_ptr<const RunSpec>>> Worker::spec_of(std::string run) {
   if (const auto it = specs_.find(run); it != specs_.end()) co_return it->second;
-  ApiClient::Call call;
-  call.path = "/v1/worker/runs/" + run;
-  const auto answer = co_await api_.call_until(std::move(call), Clock::now() + 30s);
-  if (!answer) co_return std::unexpected(answer.error());
-  if (!answer->ok()) co_return std::unexpected(answer->error());
-  auto spec = run_spec_from(answer->body);
+  auto spec = co_await fetch_spec(run);
   if (!spec) co_return std::unexpected(std::move(spec.error()));
   auto shared = std::make_shared<const RunSpec>(std::move(*spec));
   // Specifications of runs that nobody works on any more are dropped, so that a worker of many runs stays
@@ -371,9 +387,9 @@ Task<> Worker::heartbeat() {
     co_return;
   }
   if (!answer->ok()) co_return;
-  ++context_->heartbeats;
   const auto json = parse_json(answer->body);
   if (!json || !json->is_object() || !json->value("leases", Json()).is_array()) co_return;
+  ++context_->heartbeats;
   for (const auto& entry : (*json)["leases"]) {
     if (!entry.is_object() || !entry.value("run", Json()).is_string()) continue;
     const std::string key = entry["run"].get<std::string>() + "/" + dump_json(entry.value("shard", Json()));

@@ -82,6 +82,7 @@ class Worker {
   void start_shards(std::vector<Lease> leases);
   Task<> run_shard(Lease lease);
   Task<> release(Lease lease);
+  Task<Result<RunSpec>> fetch_spec(std::string run);
   Task<Result<std::shared_ptr<const RunSpec>>> spec_of(std::string run);
   void close_pool();
   bool must_end() const;

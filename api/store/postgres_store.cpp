@@ -180,9 +180,11 @@ Result<void> PostgresStore::open() {
     PostgresDatabase db(options_.address, options_.clock);
     migrate(db);
   } catch (const StoreError& error) {
-    // Only a schema that is too new is wrong for good; the database may just not be up yet, which is for
-    // whoever starts us to wait for.
-    return fail(ErrorKind::config, std::string("cannot open the PostgreSQL store: ") + error.what());
+    // A schema that is too new is wrong for good. A database that is not up yet is for whoever starts us to
+    // wait for: systemd starts again what ends so, and not what was told something wrong.
+    const bool for_good = error.kind() == StoreError::Kind::broken;
+    return fail(for_good ? ErrorKind::config : ErrorKind::transport,
+                std::string("cannot open the PostgreSQL store: ") + error.what());
   }
   for (size_t i = 0; i < options_.writers; ++i) threads_.emplace_back([this] { serve(writes_, false); });
   for (size_t i = 0; i < options_.readers; ++i) threads_.emplace_back([this] { serve(reads_, true); });

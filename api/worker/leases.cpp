@@ -44,7 +44,7 @@ Task<Answer<Response>> register_worker(Context& context, Request& request) {
     object.number("protocol", kProtocol);
     object.text("incarnation", context.store.incarnation());
     object.number("lease_ttl_ms", context.options.lease_ttl.count());
-    object.number("heartbeat_ms", context.options.heartbeat.count());
+    object.number("heartbeat_ms", context.options.heartbeat().count());
     object.number("claim_wait_ms", context.options.claim_wait.count());
   }
   co_return response;
@@ -135,7 +135,7 @@ Task<Answer<Response>> heartbeat(Context& context, Request& request) {
     });
     append_json_array(object.key("unknown"), answer->unknown,
                       [ttl](std::string& out, const Lease& lease) { append_lease(out, lease, ttl); });
-    object.number("heartbeat_ms", context.options.heartbeat.count());
+    object.number("heartbeat_ms", context.options.heartbeat().count());
     object.text("incarnation", context.store.incarnation());
   }
   co_return response;

@@ -106,17 +106,24 @@ std::string text_of(std::string_view output_json) {
   return std::string(output_json);
 }
 
+Result<> ItemBuilder::parse(std::string_view row) {
+  // The API took in nothing else, so this is a page of something in between, or a part of one of the API's.
+  if (const auto parsed = reader_.parse(row); !parsed)
+    return fail(ErrorKind::transport, "the API sent a row that is none: " + parsed.error().message);
+  return {};
+}
+
 Result<std::string> ItemBuilder::build(const RunSpec& spec, int64_t index, std::string_view sample_row,
                                        std::string_view ground_truth_row) {
   static const ColumnPath kId("id");
   static const ColumnPath kMetadata("metadata");
-  ASSAY_OK(reader_.parse(sample_row));
+  ASSAY_OK(parse(sample_row));
   ASSAY_TRY(const auto sample_input, column(reader_, spec.sample, spec.sample.input, "input"));
   ASSAY_TRY(const auto sample_output, column(reader_, spec.sample, spec.sample.output, "output"));
   const auto id = reader_.select(kId);
   const auto metadata = reader_.select(kMetadata);
   if (ground_truth_row.data() != sample_row.data()) {
-    ASSAY_OK(reader_.parse(ground_truth_row));
+    ASSAY_OK(parse(ground_truth_row));
   }
   ASSAY_TRY(const auto truth_input, column(reader_, spec.ground_truth, spec.ground_truth.input, "input"));
   ASSAY_TRY(const auto truth_output, column(reader_, spec.ground_truth, spec.ground_truth.output, "output"));
@@ -159,7 +166,10 @@ Task<Result<std::vector<Item>>> read_items(ApiClient& api, const RunSpec& spec, 
   for (size_t i = 0; i < count; ++i) {
     const int64_t index = from + static_cast<int64_t>(i);
     const auto& truth_lines = truth_path == sample_path ? sample->lines : truth->lines;
-    items.push_back(Item{index, builder.build(spec, index, sample->lines[i], truth_lines[i])});
+    auto json = builder.build(spec, index, sample->lines[i], truth_lines[i]);
+    if (!json && json.error().kind == ErrorKind::transport)
+      co_return std::unexpected(std::move(json.error()));
+    items.push_back(Item{index, std::move(json)});
   }
   co_return items;
 }

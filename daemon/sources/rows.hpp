@@ -24,11 +24,12 @@ Task<Result<std::vector<Item>>> read_items(ApiClient& api, const RunSpec& spec, 
 /// One item from its rows, for tests and for `assay evaluators test`.
 class ItemBuilder {
  public:
-  /// `config` naming the column that a row lacks.
+  /// `config` naming the column that a row lacks, `transport` for a row that is no JSON object.
   Result<std::string> build(const RunSpec& spec, int64_t index, std::string_view sample_row,
                             std::string_view ground_truth_row);
 
  private:
+  Result<> parse(std::string_view row);
   RowReader reader_;
 };
 

@@ -43,6 +43,12 @@ class OnPostgres(workers_test.Workers):
         self.assertEqual(self.database.sql("SELECT count(*) FROM assay_schema"), "1")
         self.assertEqual(self.database.sql("SELECT count(*) FROM meta"), "1")
 
+    def test_a_database_that_is_not_up_yet_is_no_bad_setting(self):
+        self.database.kill()
+        # With 2, a setting that is wrong, systemd would not start it again (RestartPreventExitStatus).
+        _, err = self.assay("serve", "--store", self.where, code=3)
+        self.assertIn("cannot open the PostgreSQL store", err)
+
     def test_a_database_of_a_newer_version_is_refused(self):
         self.key("admin")
         self.database.sql("INSERT INTO assay_schema VALUES(99)")

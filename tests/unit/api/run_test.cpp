@@ -230,6 +230,34 @@ TEST_CASE("Run: a lease that runs out goes to the next, and the late worker's ou
   CHECK(done["results"][1]["score"] == 0);
 }
 
+TEST_CASE("Run: workers are told to be heard of three times in a lease's time", "[api][run]") {
+  for (const auto& [ttl, heartbeat] : {std::pair{30'000, 10'000}, {3'000, 1'000}, {100, 100}}) {
+    Server::Options options;
+    options.lease_ttl = std::chrono::milliseconds(ttl);
+    TestServer server(options);
+    const auto reply = server.worker().post(
+        "/workers", {{"name", "w"}, {"boot_id", "b"}, {"protocol", 1}, {"sandbox", "full"}});
+    CHECK(reply.json()["lease_ttl_ms"] == ttl);
+    CHECK(reply.json()["heartbeat_ms"] == heartbeat);
+  }
+}
+
+TEST_CASE("Run: a shard is set aside after as many fruitless lives as the server grants", "[api][run]") {
+  Server::Options options;
+  options.shard_lives = 1;
+  options.tick = std::chrono::milliseconds(20);
+  TestServer server(options);
+  furnish(server.user(), 1);
+  const auto run = start_run(server.user());
+  const TestWorker first(server.worker(), "w", "one");
+  TestWorker unlucky(server.worker(), "w", "two");
+  const auto lease = unlucky.claim()[0];
+  unlucky.heartbeat({lease});
+  const TestWorker successor(server.worker(), "w", "three");
+  const auto ended = wait_until_terminal(server.user(), run);
+  CHECK(ended["status"] == "error");
+}
+
 TEST_CASE("Run: a server that starts again goes on where it was", "[api][run]") {
   TestServer server;
   furnish(server.user(), 40);

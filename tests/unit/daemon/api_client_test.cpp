@@ -31,7 +31,10 @@ TEST_CASE("ApiEndpoint: takes http, https and Unix sockets, and nothing else", "
 TEST_CASE("ApiAnswer: what may succeed later is retryable, what is refused is not", "[daemon][api_client]") {
   for (const int status : {408, 429, 500, 502, 503, 504}) CHECK(ApiAnswer{.status = status}.retryable());
   for (const int status : {200, 400, 401, 403, 404, 409, 413, 422, 501})
-    CHECK_FALSE(ApiAnswer{.status = status}.retryable());
+    CHECK_FALSE(ApiAnswer{.status = status, .code = "of_the_api"}.retryable());
+  // The page of a proxy, a hotel or a firewall says nothing about the call.
+  for (const int status : {302, 400, 403, 404, 501}) CHECK(ApiAnswer{.status = status}.retryable());
+  for (const int status : {200, 413}) CHECK_FALSE(ApiAnswer{.status = status}.retryable());
 }
 
 TEST_CASE("ApiClient: a call is repeated when the answer said, and not before", "[daemon][api_client]") {

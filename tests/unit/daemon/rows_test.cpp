@@ -57,6 +57,20 @@ TEST_CASE("ItemBuilder: a column that was not asked for is null, one that is mis
   CHECK(item.error().message.find("b.c") != std::string::npos);
 }
 
+TEST_CASE("ItemBuilder: what is no row is the fault of who sent it, not of the item", "[daemon][rows]") {
+  const auto spec = spec_of(dataset({}, "a"), dataset({}, "a"));
+  ItemBuilder builder;
+  for (const char* page : {"<h1>Welcome</h1>", R"({"a":)", "", "7"}) {
+    INFO(page);
+    const auto sample = builder.build(spec, 0, page, R"({"a":1})");
+    REQUIRE_FALSE(sample);
+    CHECK(sample.error().kind == ErrorKind::transport);
+    const auto truth = builder.build(spec, 0, R"({"a":1})", page);
+    REQUIRE_FALSE(truth);
+    CHECK(truth.error().kind == ErrorKind::transport);
+  }
+}
+
 TEST_CASE("ItemBuilder: task logs keep their shape and gain their text", "[daemon][rows]") {
   Side logs;
   logs.type = Side::Type::container;

@@ -44,6 +44,11 @@ TEST_CASE("RunSpec: what is no specification is a transport error, what cannot r
     REQUIRE_FALSE(spec);
     CHECK(spec.error().kind == ErrorKind::transport);
   }
+  for (const char* page : {"", "<h1>Welcome</h1>", R"({"id":"run_)"}) {
+    const auto spec = run_spec_from(page);
+    REQUIRE_FALSE(spec);
+    CHECK(spec.error().kind == ErrorKind::transport);
+  }
   Json python = spec_json();
   python["evaluators"][1]["language"] = "cobol";
   const auto spec = run_spec_from(python.dump());
