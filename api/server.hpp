@@ -47,11 +47,11 @@ class Server {
   struct Options {
     /// A SQLite file; ":memory:" is a temporary one, removed at the end. Or postgresql://…
     std::string store = ":memory:";
-    std::string listen = "127.0.0.1:0";   ///< HOST:PORT (port 0 chooses one) or unix:/PATH
-    std::string tls_cert, tls_key;        ///< PEM files; both or neither
-    std::string metrics_listen;           ///< where /metrics is plain and open; empty: nowhere
-    bool access_log = false;              ///< a log line for every request
-    size_t threads = 2;                   ///< that serve requests; the store has its own
+    std::string listen = "127.0.0.1:0";  ///< HOST:PORT (port 0 chooses one) or unix:/PATH
+    std::string tls_cert, tls_key;       ///< PEM files; both or neither
+    std::string metrics_listen;          ///< where /metrics is plain and open; empty: nowhere
+    bool access_log = false;             ///< a log line for every request
+    size_t threads = 2;                  ///< that serve requests; the store has its own
     Limits limits;
     Timeouts timeouts;
     std::chrono::milliseconds lease_ttl{30'000};

@@ -17,8 +17,8 @@ class Telemetry {
   Telemetry();
   ~Telemetry();
 
-  /// `route`: method and pattern, "GET /datasets/{}"; "-" when none was found, so that clients cannot make
-  /// series.
+  /// `route`: method and pattern, "GET /datasets/{dataset}"; "-" when none was found, so that clients cannot
+  /// make series.
   void answered(std::string_view route, int status, Clock::duration took);
   void connections(size_t open);
   void connection_refused();
