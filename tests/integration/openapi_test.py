@@ -148,15 +148,33 @@ class OpenApi(Case):
                                                            for l in leases]}, key=self.keys["worker"])
         self.assertEqual(self.finished(runs[0])["status"], "completed")
         held = self.ok("POST", "/v1/claims", {**who, "claim_id": "d", "max": 1}, key=self.keys["worker"])["leases"][0]
+        self.who = who
+        self.lease = held  # the newest
+        self.run_body = {"container": "app", "evaluators": ["one"], "sample": side, "ground_truth": side, "shard_size": 1}
         return {"container": ["app"], "dataset": ["rows"], "evaluator": ["one", "two"], "evaluators": ["one", "two"],
                 "run": runs, "source_run": runs[:1], "shard": [str(held["shard"])], "token": [held["token"]],
                 "worker_id": [who["worker_id"]], "boot_id": ["b"], "input": ["q"], "output": ["a"], "join": ["q", "a"],
                 "environment": ["main"]}
 
+    def known(self, operation, valid):
+        """What fits together, where chance would not find it: path parameters, and a body like `valid`."""
+        lease = self.lease
+        place = {"run": lease["run"], "shard": lease["shard"]}
+        held = {**self.who, "epoch": lease["epoch"], "token": lease["token"]}
+        if operation.name == "post_evaluation_runs":
+            return {}, self.run_body
+        if operation.name.startswith("post_runs_run_shards_shard"):
+            return place, {**valid, **held, **({"outcomes": [{"item": lease["lo"], "score": 1}]} if "outcomes" in valid else {})}
+        if "worker_id" in valid:
+            return {}, {**valid, **self.who}
+        return {}, valid
+
     # Requests.
 
-    def target(self, operation, maker, wild):
+    def target(self, operation, maker, wild, place=()):
         path = operation.path
+        for name, value in dict(place).items():
+            path = path.replace("{%s}" % name, str(value))
         query = []
         for parameter in operation.parameters:
             name, schema = parameter["name"], parameter["schema"]
@@ -187,17 +205,17 @@ class OpenApi(Case):
                     headers[name] = maker.random.choice(values)
         return headers
 
-    def body(self, operation, maker, wild):
+    def body(self, operation, maker, wild, known):
         """Media type, text, and the value when the body is a JSON document."""
         if not operation.body or (wild and maker.random.random() < 0.02):
             return None, None, None
-        media = maker.random.choice(list(operation.body))
+        media = JSON if known else maker.random.choice(list(operation.body))
         schema = operation.body[media]
         if media == LINES:
             rows = [maker.valid(schema["x-line"]) for _ in range(maker.random.randrange(1, 4))]
             text = "".join(json.dumps(maker.mutated(r) if wild else r) + "\n" for r in rows).encode()
             return media, text, None
-        value = maker.valid(schema)
+        value = known or maker.valid(schema)
         if wild:
             value = maker.mutated(value)
         text = json.dumps(value, ensure_ascii=maker.random.random() < 0.5).encode()
@@ -215,9 +233,10 @@ class OpenApi(Case):
         made = {}  # what was made on the way, for all to find and for DELETE to take
         maker = Maker(self.document, SEED, names)
         seen = collections.Counter()
+        worked = set()
         end = time.monotonic() + SECONDS
         count = 0
-        while time.monotonic() < end:
+        while count < 2000 or time.monotonic() < end:  # so many, that each operation has its chance on a slow machine
             operation = self.operations[count % len(self.operations)]
             wild = maker.random.random() < 0.6
             count += 1
@@ -225,9 +244,12 @@ class OpenApi(Case):
                 self.wreck(operation, maker)
                 continue
             maker.names = made if operation.method == "DELETE" else names
-            target = self.target(operation, maker, wild)
+            place, known = {}, None
+            if JSON in operation.body and maker.random.random() < 0.4:
+                place, known = self.known(operation, maker.valid(operation.body[JSON]))
+            target = self.target(operation, maker, wild, place)
             headers = self.headers(operation, maker, wild)
-            media, text, value = self.body(operation, maker, wild)
+            media, text, value = self.body(operation, maker, wild, known)
             if isinstance(value, dict) and isinstance(value.get("wait_ms"), int):
                 value["wait_ms"] = min(value["wait_ms"], 20)  # a test is no worker that waits for work
                 text = json.dumps(value).encode()
@@ -237,6 +259,10 @@ class OpenApi(Case):
             answer = self.ask(operation.method, target, text, headers)
             self.check(operation, answer, what)
             seen[answer[0]] += 1
+            if answer[0] < 300:
+                worked.add(operation.name)
+            if operation.name == "post_claims" and answer[0] == 200:
+                self.lease = answer[2]["leases"][0]
             if operation.method == "POST" and answer[0] == 200 and "object" in answer[2]:
                 kind = answer[2]["object"].rsplit(".", 1)[-1]
                 made.setdefault(kind, []).append(answer[2].get("id"))
@@ -248,8 +274,8 @@ class OpenApi(Case):
                     self.assertNotEqual(answer[0], 422, f"{what}\n{answer[2]}")
             elif media == JSON and value is not None and not self.validator(operation.body[JSON]).is_valid(value):
                 self.assertGreaterEqual(answer[0], 400, f"not valid, and taken: {what}\n{answer[2]}")
-        self.assertGreater(count, 500)
         self.assertGreater(seen[200], count / 20, seen)
+        self.assertEqual({o.name for o in self.operations} - worked, set(), "never answered with success")
         print(f"{count} requests: " + ", ".join(f"{n} x {status}" for status, n in sorted(seen.items())), file=sys.stderr)
 
     def wreck(self, operation, maker):
@@ -270,6 +296,46 @@ class OpenApi(Case):
         database = postgres.Postgres()
         self.addCleanup(database.stop)
         self.fuzz(database.address())
+
+    def test_the_schemas_take_what_the_server_takes(self):
+        self.begin("assay.db")
+        self.furnish()
+        schemas = {o.path: o.body[JSON] for o in self.operations if o.method == "POST" and o.body}
+        side = {"type": "dataset", "dataset": "rows"}
+        run = {"container": "app", "evaluators": ["one"], "sample": side, "ground_truth": side}
+        code = {"type": "code", "code": "return 1", "language": "lua"}
+        log = {"input": {"messages": []}}
+        worker = {"name": "n", "boot_id": "b", "sandbox": "full", "protocol": 1}
+        examples = [
+            ("/containers", [{"label": "a"}, {"label": "b", "metadata": None}, {"label": "é" * 256}, {"label": "c", "metadata": {"x": []}}],
+             [{}, {"label": ""}, {"label": "x" * 257}, {"label": "a\tb"}, {"label": 1}, {"label": None}, {"label": "d", "metadata": []},
+              {"label": "e", "more": 1}, [], "label", None]),
+            ("/chat/completions/register", [{"container": "app", "items": [log]}, {"container": "app", "items": []},
+                                            {"container": "app", "items": [{**log, "output": {"choices": [1], "id": "x"}}]}],
+             [{"container": "app"}, {"container": "app", "items": [{}]}, {"container": "app", "items": [{"input": {}}]},
+              {"container": "app", "items": [{**log, "output": {}}]}, {"container": "app", "items": [{**log, "id": 1}]},
+              {"container": "app", "items": [log] * 1001}]),
+            ("/evaluators", [{**code, "name": "a"}, {**code, "name": "b", "pass_threshold": 0.5, "limits": {"wall_ms": 5.0}},
+                             {**code, "name": "c", "model": None, "description": "a\nb"}],
+             [{**code, "name": "d", "limits": {"wall_ms": 0}}, {**code, "name": "d", "model": "m"}, {**code, "name": "d", "type": "no"},
+              {**code, "name": "d", "description": "a\0b"}, {**code, "name": "d", "code": ""}, {**code, "name": "d", "mode": 1}]),
+            ("/evaluation/runs", [run, {**run, "trials": 100, "labels": ["x"]}, {**run, "source_run": None},
+                                  {**run, "sample": {**side, "columns": {}, "join": None, "limit": 5}}],
+             [{**run, "trials": 0}, {**run, "trials": 1.5}, {**run, "evaluators": []}, {**run, "source_run": "x"},
+              {**run, "sample": {"type": "dataset"}}, {**run, "sample": {**side, "since": "2026-01-01"}},
+              {**run, "sample": None, "ground_truth": None}, {**run, "priority": 101}, {"evaluators": ["one"]},
+              {**run, "sample": {"type": "container", "since": "yesterday"}}, {**run, "sample": {"type": "container", "until": "2026-1-1"}}]),
+            ("/workers", [worker, {**worker, "slots": None, "labels": ["a", "é"]}],
+             [{**worker, "slots": 0}, {**worker, "labels": ["a\nb"]}, {**worker, "labels": [1]}, {**worker, "protocol": "1"},
+              {**worker, "environments": ["x"] * 257}, {**worker, "protocol": 2**31}]),
+        ]
+        for path, right, wrong in examples:
+            key = self.keys["worker" if path == "/workers" else "admin"]
+            for expected, bodies in ((True, right), (False, wrong)):
+                for body in bodies:
+                    status, answer = self.call("POST", "/v1" + path, body, key=key) if body is not None else (422, None)
+                    self.assertEqual((status == 200, self.validator(schemas[path]).is_valid(body)), (expected, expected),
+                                     f"{path} {body}\n{answer}")
 
     def test_every_route_is_described(self):
         self.begin("assay.db")
