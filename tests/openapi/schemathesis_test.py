@@ -10,6 +10,7 @@ from harness import BIN, Case, main, wait_until
 
 VENV = pathlib.Path(os.environ["ASSAY_BUILD"]) / "openapi-venv"
 VERSION = "4.32.5"
+SETTINGS = pathlib.Path(__file__).with_name("schemathesis.toml")
 SECONDS = int(os.environ.get("ASSAY_FUZZ_SECONDS", "300"))
 # Not asked for: whether what is valid by itself is taken, because it may not fit what the server holds.
 CHECKS = ("not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
@@ -38,7 +39,7 @@ class Schemathesis(Case):
         address = wait_until(lambda: re.search(r"127\.0\.0\.1:\d+", server.output()), "it says where it listens")[0]
         key = self.key("admin", "submit", "read", "worker")
         done = subprocess.run(
-            [str(program), "run", f"http://{address}/openapi.json", "--url", f"http://{address}/v1", "--checks", CHECKS,
+            [str(program), "--config-file", str(SETTINGS), "run", f"http://{address}/openapi.json", "--url", f"http://{address}/v1", "--checks", CHECKS,
              "--header", f"Authorization: Bearer {key}", "--max-time", str(SECONDS), "--request-timeout", "30",
              "--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off", "--seed", "1", "--no-color",
              "--exclude-path", "/evaluation/runs/{run}/events",  # it lasts as long as its run
