@@ -27,7 +27,15 @@ Task<Answer<Response>> audit_log(Context& context, Request& request) {
 }  // namespace
 
 std::vector<Route> audit_routes() {
-  return {{"GET", "/audit", kAdmin, Body::none, audit_log}};
+  return {{"GET",
+           "/audit",
+           kAdmin,
+           Body::none,
+           audit_log,
+           {.summary = "Who changed what, newest first",
+            .query = asks<read_page>,
+            .answer = "AuditEntry",
+            .list = true}}};
 }
 
 }  // namespace assay::api

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "api/problem.hpp"
+#include "api/fields.hpp"
 #include "api/store/store.hpp"
 #include "core/json.hpp"
 
@@ -31,6 +31,7 @@ struct RunRequest {
   std::optional<SourceRequest> sample, ground_truth;
   std::string metadata = "{}";
   std::string environment = "main";
+  std::string mode = "pointwise";
   int64_t trials = 1;
   std::optional<int64_t> shard_size;
   int64_t priority = 0;
@@ -39,6 +40,7 @@ struct RunRequest {
   std::string config;                     ///< the body as it was sent
 };
 
+RunRequest read_run(Fields& body);
 /// 422 for what is not well-formed; nothing is looked up.
 Answer<RunRequest> run_request_from(const Json& json);
 /// 404 for what does not exist, 422 for what does not fit, 501 for what this build cannot do; each with its

@@ -1,5 +1,7 @@
 #include "api/routes.hpp"
 
+#include <array>
+
 #include "api/context.hpp"
 
 namespace assay::api {
@@ -32,17 +34,38 @@ Task<std::string> metrics_text(Context& context) {
 
 std::vector<Route> health_routes() {
   return {
-      {"GET", "/healthz", 0, Body::none, alive},
-      {"GET", "/readyz", 0, Body::none, ready},
-      {"GET", "/metrics", kRead | kAdmin, Body::none, metrics},
+      {"GET", "/healthz", 0, Body::none, alive, {.summary = "Whether the server runs", .answer = "Health"}},
+      {"GET",
+       "/readyz",
+       0,
+       Body::none,
+       ready,
+       {.summary = "Whether the server can do its work: 503 when it cannot", .answer = "Health"}},
+      {"GET",
+       "/metrics",
+       kRead | kAdmin,
+       Body::none,
+       metrics,
+       {.summary = "How the server does, for Prometheus", .text = "text/plain"}},
   };
 }
 
 std::vector<Route> all_routes() {
+  using Part = std::pair<std::string_view, std::vector<Route> (*)()>;
+  constexpr std::array<Part, 8> kParts = {{{"containers", container_routes},
+                                           {"datasets", dataset_routes},
+                                           {"evaluators", evaluator_routes},
+                                           {"runs", run_routes},
+                                           {"workers", worker_routes},
+                                           {"audit", audit_routes},
+                                           {"health", health_routes},
+                                           {"description", openapi_routes}}};
   std::vector<Route> routes;
-  for (const auto& part : {health_routes(), container_routes(), dataset_routes(), evaluator_routes(),
-                           run_routes(), worker_routes(), audit_routes()})
-    routes.insert(routes.end(), part.begin(), part.end());
+  for (const auto& [tag, part] : kParts)
+    for (auto& route : part()) {
+      route.tag = tag;
+      routes.push_back(std::move(route));
+    }
   return routes;
 }
 

@@ -14,8 +14,17 @@ std::vector<Route> evaluator_routes();
 std::vector<Route> run_routes();
 std::vector<Route> worker_routes();
 std::vector<Route> audit_routes();
+std::vector<Route> openapi_routes();
 
 std::vector<Route> all_routes();
+
+/// A reader of a body or a query as descriptions take it: they want nothing of what it returns.
+template <auto read, class From>
+void asks(From& from) {
+  static_cast<void>(read(from));
+}
+
+inline constexpr bool kCreates = true;  ///< Route::creates
 
 /// What a monitor is told, gathered at this moment.
 Task<std::string> metrics_text(Context& context);

@@ -58,15 +58,22 @@ Answer<std::vector<Range>> parse_rows(std::string_view text, int64_t total) {
   }
 }
 
-Answer<std::vector<Range>> rows_asked_for(Query& query, int64_t total) {
+RowsQuery read_rows(Query& query) {
   constexpr int64_t kFew = 100;
-  const auto rows = query.text("rows");
-  const int64_t offset = query.integer("offset", 0, 0, INT64_MAX / 2);
-  const int64_t limit = query.integer("limit", kFew, 1, kMostRows);
+  RowsQuery wanted;
+  wanted.offset = query.integer("offset", 0, 0, INT64_MAX / 2);
+  wanted.limit = query.integer("limit", kFew, 1, kMostRows);
+  wanted.rows = query.text("rows", "^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$");
+  query.note("rows", "Which, ends included: 0,5,9-20.");
+  return wanted;
+}
+
+Answer<std::vector<Range>> rows_asked_for(Query& query, int64_t total) {
+  const auto wanted = read_rows(query);
   ASSAY_OK(query.done());
-  if (rows) return parse_rows(*rows, total);
-  if (offset >= total) return std::vector<Range>{};
-  return std::vector<Range>{{offset, std::min(offset + limit, total)}};
+  if (wanted.rows) return parse_rows(*wanted.rows, total);
+  if (wanted.offset >= total) return std::vector<Range>{};
+  return std::vector<Range>{{wanted.offset, std::min(wanted.offset + wanted.limit, total)}};
 }
 
 }  // namespace assay::api

@@ -18,8 +18,8 @@ class Telemetry {
   Telemetry();
   ~Telemetry();
 
-  /// `route`: method and pattern, "GET /datasets/{}"; "-" when none was found, so that clients cannot make
-  /// series.
+  /// `route`: method and pattern, "GET /datasets/{dataset}"; "-" when none was found, so that clients cannot
+  /// make series.
   void answered(std::string_view route, int status, Clock::duration took);
   /// One try to claim: what the store took for it, without waiting for work.
   void claimed(size_t leases, Clock::duration took);

@@ -6,7 +6,7 @@ file(WRITE ${OUT}.new "// Generated from ${IN}.
 
 #include <string_view>
 
-namespace assay::sandbox::process {
+namespace assay::${NAMESPACE} {
 inline constexpr std::string_view ${NAME} = R\"~~~(${text})~~~\";
 }
 ")

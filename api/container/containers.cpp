@@ -21,13 +21,18 @@ void append_container(std::string& out, const Container& container) {
   object.text("created_at", iso8601(container.created_at));
 }
 
+Container read_container(Fields& body) {
+  Container container;
+  container.label = body.text("label", kLabelLength);
+  container.metadata = body.object_text("metadata");
+  return container;
+}
+
 Task<Answer<Response>> create_container(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  Container container;
-  container.label = body.text("label", kLabelLength);
-  container.metadata = body.object_text("metadata");
+  Container container = read_container(body);
   ASSAY_CO_OK(body.done());
   container.id = make_id("ctr_");
   container.created_at = now_ms();
@@ -63,37 +68,44 @@ Task<Answer<Response>> remove_container(Context& context, Request& request) {
 }
 
 /// One registered completion as the row that evaluators will see.
-std::string log_body(const Json& item, Fields& body, size_t index) {
-  const std::string path = "items[" + std::to_string(index) + ']';
-  Fields fields(item, path);
-  const Json* input = fields.maybe_object("input");
-  const Json* output = fields.maybe_object("output");
-  if (input == nullptr && item.is_object()) fields.fault("input", "is required");
-  if (input != nullptr && (!input->contains("messages") || !(*input)["messages"].is_array()))
-    fields.fault("input.messages", "must be an array of chat messages");
-  if (output != nullptr && (!output->contains("choices") || !(*output)["choices"].is_array()))
-    fields.fault("output.choices", "must be an array of choices");
-  body.absorb(fields);
+std::string read_log(Fields& item) {
+  item.object("input", [](Fields& input) {
+    input.array("messages", SIZE_MAX, "{}");
+    input.anything_else();
+  });
+  item.maybe_object("output", [](Fields& output) {
+    output.array("choices", SIZE_MAX, "{}");
+    output.anything_else();
+  });
   std::string row;
   {
     JsonObject object(row);
-    object.raw("input", input == nullptr ? "null" : dump_json(*input));
-    object.raw("output", output == nullptr ? "null" : dump_json(*output));
+    object.raw("input", item.raw("input"));
+    object.raw("output", item.raw("output"));
   }
   return row;
+}
+
+struct Completions {
+  std::string container;
+  std::vector<std::string> rows;
+};
+
+Completions read_completions(Fields& body) {
+  Completions completions;
+  completions.container = body.text("container", kLabelLength);
+  body.objects("items", kMostItems,
+               [&completions](Fields& item) { completions.rows.push_back(read_log(item)); });
+  return completions;
 }
 
 Task<Answer<Response>> register_completions(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  const auto label = body.text("container", kLabelLength);
-  const Json* items = body.array("items", kMostItems);
-  std::vector<std::string> rows;
-  for (size_t i = 0; items != nullptr && i < items->size(); ++i)
-    rows.push_back(log_body((*items)[i], body, i));
+  auto completions = read_completions(body);
   ASSAY_CO_OK(body.done());
-  const auto container = co_await context.store.container(request.principal.access, label);
+  const auto container = co_await context.store.container(request.principal.access, completions.container);
   if (!container) co_return std::unexpected(container.error());
   Response response;
   {
@@ -101,10 +113,10 @@ Task<Answer<Response>> register_completions(Context& context, Request& request) 
     object.text("object", "chat.completion.registration");
     object.text("container", container->label);
     object.text("container_id", container->id);
-    object.number("registered", rows.size());
+    object.number("registered", completions.rows.size());
   }
   auto receipt = request.receipt_for(response.body);
-  const auto stored = co_await context.store.append_logs(container->row, std::move(rows),
+  const auto stored = co_await context.store.append_logs(container->row, std::move(completions.rows),
                                                          request.principal.project(), std::move(receipt));
   if (!stored) co_return std::unexpected(stored.error());
   co_return response;
@@ -137,16 +149,61 @@ Task<Answer<Response>> container_logs(Context& context, Request& request) {
   co_return list_response(*entries, container->logs, append_log);
 }
 
+void describe_log_query(Query& query) {
+  read_rows(query);
+  query.note("limit", "At most 100 unless JSON lines are asked for.");
+  query.note("rows", "Of JSON lines: which, ends included.");
+}
+
 }  // namespace
 
 std::vector<Route> container_routes() {
   return {
-      {"POST", "/containers", kMaySubmit, Body::json, create_container, true},
-      {"GET", "/containers", kMayRead, Body::none, list_containers},
-      {"GET", "/containers/{}", kMayRead, Body::none, get_container},
-      {"DELETE", "/containers/{}", kAdmin, Body::none, remove_container},
-      {"GET", "/containers/{}/logs", kMayReadRows, Body::none, container_logs},
-      {"POST", "/chat/completions/register", kMaySubmit, Body::json, register_completions, true},
+      {"POST",
+       "/containers",
+       kMaySubmit,
+       Body::json,
+       create_container,
+       {.summary = "Make a container", .body = asks<read_container>, .answer = "Container"},
+       kCreates},
+      {"GET",
+       "/containers",
+       kMayRead,
+       Body::none,
+       list_containers,
+       {.summary = "List the containers", .query = asks<read_page>, .answer = "Container", .list = true}},
+      {"GET",
+       "/containers/{container}",
+       kMayRead,
+       Body::none,
+       get_container,
+       {.summary = "A container", .answer = "Container"}},
+      {"DELETE",
+       "/containers/{container}",
+       kAdmin,
+       Body::none,
+       remove_container,
+       {.summary = "Delete a container", .answer = "Deleted", .refusals = {409}}},
+      {"GET",
+       "/containers/{container}/logs",
+       kMayReadRows,
+       Body::none,
+       container_logs,
+       {.summary = "The task logs of a container",
+        .query = describe_log_query,
+        .answer = "Log",
+        .list = true,
+        .lines = "LogRow"}},
+      {"POST",
+       "/chat/completions/register",
+       kMaySubmit,
+       Body::json,
+       register_completions,
+       {.summary = "Add completions that were made elsewhere to the task logs of a container",
+        .body = asks<read_completions>,
+        .answer = "Registration",
+        .refusals = {404}},
+       kCreates},
   };
 }
 

@@ -87,9 +87,15 @@ Task<Answer<>> add_lines(BodyReader& reader, Upload& upload, size_t longest) {
   co_return upload.add(rest, number + 1);
 }
 
+std::optional<std::string> read_name(Query& query) {
+  auto name = query.text("name");
+  query.note("name", "The dataset's, of a body of JSON lines, which needs it; at most 256 bytes.");
+  return name;
+}
+
 Task<Answer<Response>> upload_lines(Context& context, Request& request) {
   Query query(request.query);
-  const auto name = query.text("name");
+  const auto name = read_name(query);
   ASSAY_CO_OK(query.done());
   if (!name || name->empty() || name->size() > kLabelLength)
     co_return invalid("name", "give the dataset's name as ?name=NAME, at most 256 bytes");
@@ -151,24 +157,34 @@ Task<Answer<std::string>> read_all(BodyReader& reader, size_t limit) {
   }
 }
 
+struct DatasetFields {
+  std::string name, metadata;
+};
+
+DatasetFields read_dataset(Fields& body) {
+  DatasetFields dataset;
+  dataset.name = body.text("name", kLabelLength);
+  dataset.metadata = body.object_text("metadata");
+  body.array("rows", SIZE_MAX, R"({"type":"object"})");
+  return dataset;
+}
+
 Task<Answer<Response>> upload_json(Context& context, Request& request) {
   const auto text = co_await read_all(*request.reader, context.options.limits.json_body_bytes);
   if (!text) co_return std::unexpected(text.error());
   const auto json = parse_json(*text);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  auto name = body.text("name", kLabelLength);
-  auto metadata = body.object_text("metadata");
-  body.array("rows", SIZE_MAX);
+  auto dataset = read_dataset(body);
   ASSAY_CO_OK(body.done());
   const simdjson::padded_string padded(*text);
   auto rows = rows_of(padded);
   if (!rows) co_return std::unexpected(rows.error());
-  Upload upload(context, request.principal.project(), std::move(name));
+  Upload upload(context, request.principal.project(), std::move(dataset.name));
   const auto begun = co_await upload.begin();
   if (!begun) co_return std::unexpected(begun.error());
   const auto added = co_await add_rows(std::move(*rows), upload);
-  auto answer = co_await finish_upload(context, request, upload, added, std::move(metadata));
+  auto answer = co_await finish_upload(context, request, upload, added, std::move(dataset.metadata));
   co_return answer;
 }
 
@@ -221,11 +237,40 @@ Task<Answer<Response>> remove_dataset(Context& context, Request& request) {
 
 std::vector<Route> dataset_routes() {
   return {
-      {"POST", "/datasets", kMaySubmit, Body::stream, create_dataset, true},
-      {"GET", "/datasets", kMayRead, Body::none, list_datasets},
-      {"GET", "/datasets/{}", kMayRead, Body::none, get_dataset},
-      {"GET", "/datasets/{}/rows", kMayReadRows, Body::none, dataset_rows},
-      {"DELETE", "/datasets/{}", kAdmin, Body::none, remove_dataset},
+      {"POST",
+       "/datasets",
+       kMaySubmit,
+       Body::stream,
+       create_dataset,
+       {.summary = "Make a dataset from rows: one JSON document, or one row a line",
+        .query = asks<read_name>,
+        .body = asks<read_dataset>,
+        .answer = "Dataset"},
+       kCreates},
+      {"GET",
+       "/datasets",
+       kMayRead,
+       Body::none,
+       list_datasets,
+       {.summary = "List the datasets", .query = asks<read_page>, .answer = "Dataset", .list = true}},
+      {"GET",
+       "/datasets/{dataset}",
+       kMayRead,
+       Body::none,
+       get_dataset,
+       {.summary = "A dataset", .answer = "Dataset"}},
+      {"GET",
+       "/datasets/{dataset}/rows",
+       kMayReadRows,
+       Body::none,
+       dataset_rows,
+       {.summary = "Rows of a dataset", .query = asks<read_rows>, .lines = "Row"}},
+      {"DELETE",
+       "/datasets/{dataset}",
+       kAdmin,
+       Body::none,
+       remove_dataset,
+       {.summary = "Delete a dataset", .answer = "Deleted", .refusals = {409}}},
   };
 }
 

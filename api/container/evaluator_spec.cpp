@@ -8,6 +8,8 @@
 namespace assay::api {
 namespace {
 
+constexpr size_t kLineLength = 4096;  // of a requirement
+
 struct Bound {
   const char* key;
   int64_t low, high;
@@ -21,83 +23,117 @@ constexpr std::array<Bound, 6> kLimits = {{
     {"log_bytes", 0, int64_t{16} << 20},
 }};
 
-void read_limits(Fields& fields, Json& spec) {
-  const Json* limits = fields.maybe_object("limits");
-  if (limits == nullptr) return;
-  Fields inner(*limits, "limits");
-  Json read = Json::object();
-  for (const auto& bound : kLimits)
-    if (const auto value = inner.maybe_integer(bound.key, bound.low, bound.high)) read[bound.key] = *value;
-  fields.absorb(inner);
-  spec["limits"] = std::move(read);
+Json read_limits(Fields& fields) {
+  Json limits = Json::object();
+  fields.maybe_object("limits", [&limits](Fields& inner) {
+    for (const auto& bound : kLimits)
+      if (const auto value = inner.maybe_integer(bound.key, bound.low, bound.high))
+        limits[bound.key] = *value;
+  });
+  return limits;
 }
 
-void keep(Json& spec, const char* key, const std::optional<std::string>& value) {
-  if (value) spec[key] = *value;
+Json read_object(Fields& fields, const char* key) {
+  const Json* object = fields.maybe_object(key);
+  return object == nullptr ? Json::object() : *object;
 }
 
-/// What only judges have; stored for no code evaluator, so that nobody believes it has an effect.
-void refuse_judge_fields(Fields& fields) {
-  for (const auto* key : {"model", "prompt", "inference_params"}) {
-    fields.know(key);
-    if (fields.has(key) && !fields.is_null(key)) fields.fault(key, "is for evaluators of type judge");
+Json read_grants(Fields& fields, std::string_view language) {
+  Json grants = Json::array();
+  for (const std::string& grant : fields.maybe_texts("grants", 8)) {
+    if (grant != "candidate") fields.fault("grants", "can hold \"candidate\" only");
+    grants.push_back(grant);
   }
+  if (!grants.empty() && language != "lua" && language != "python" && language != "node")
+    fields.fault("grants", "are for the languages lua, python and node");
+  fields.note("grants", "description",
+              "\"candidate\": may run what a model wrote. Of the languages lua, python and node.");
+  return grants;
+}
+
+Json read_requirements(Fields& fields, std::string_view language) {
+  Json requirements = Json::array();
+  for (const std::string& line : fields.maybe_texts("requirements", 256, kLineLength)) {
+    if (!is_requirement(line))
+      fields.fault("requirements", "has a line that names no package: \"" + line.substr(0, 80) + "\"");
+    requirements.push_back(line);
+  }
+  if (!requirements.empty() && language != "python" && language != "node")
+    fields.fault("requirements", "are for the languages python and node");
+  fields.note("requirements", "description",
+              "Packages to install, one a line: of the languages python and node.");
+  return requirements;
+}
+
+struct Draft {
+  EvaluatorSpec result;
+  Json spec = Json::object();
+};
+
+void read_code(Fields& fields, Draft& draft) {
+  Json& spec = draft.spec;
+  spec["type"] = "code";
+  const auto language =
+      fields.word("language", {"lua", "python", "node", "shell", "command", "plugin"}, "python");
+  spec["language"] = language;
+  const auto isolation = fields.word("isolation", {"item", "run"}, "item");
+  if (language != "node" && isolation == "run") fields.fault("isolation", "run is for the language node");
+  fields.note("isolation", "description", "\"run\" is of the language node.");
+  spec["isolation"] = isolation;
+  spec["grants"] = read_grants(fields, language);
+  spec["mode"] = fields.word("mode", {"pointwise", "pairwise"}, "pointwise");
+  spec["api"] = fields.word("api", {"chat.completions", "messages", "responses"}, "chat.completions");
+  draft.result.name = fields.text("name", kLabelLength);
+  draft.result.container = fields.maybe_text("container", kLabelLength).value_or("");
+  if (const auto text = fields.maybe_text("description")) spec["description"] = *text;
+  spec["code"] = fields.text("code");
+  // Stored for no code evaluator, so that nobody believes that they have an effect.
+  for (const auto* key : {"model", "prompt", "inference_params"})
+    fields.absent(key, "is for evaluators of type judge");
+  spec["requirements"] = read_requirements(fields, language);
+  const auto threshold = fields.maybe_number("pass_threshold");
+  spec["pass_threshold"] = threshold ? Json(*threshold) : Json(nullptr);
+  spec["params"] = read_object(fields, "params");
+  spec["limits"] = read_limits(fields);
+  spec["metadata"] = read_object(fields, "metadata");
+}
+
+void read_judge(Fields& fields, Draft& draft) {
+  draft.spec["type"] = "judge";
+  fields.anything_else();
+}
+
+Draft read_evaluator(Fields& fields) {
+  Draft draft;
+  fields.by_word("type", {{"code", [&draft](Fields& code) { read_code(code, draft); }},
+                          {"judge", [&draft](Fields& judge) { read_judge(judge, draft); }}});
+  return draft;
 }
 
 }  // namespace
 
 Answer<EvaluatorSpec> evaluator_spec_from(const Json& json) {
   Fields fields(json);
-  EvaluatorSpec result;
-  Json spec = Json::object();
-  const auto type = fields.word("type", {"judge", "code"});
-  if (type == "judge")
-    return not_implemented("type", "this build has no judges yet; evaluators of type code work");
-  spec["type"] = type;
-  const auto language =
-      fields.word("language", {"lua", "python", "node", "shell", "command", "plugin"}, "python");
-  spec["language"] = language;
-  spec["isolation"] = fields.word("isolation", {"item", "run"}, "item");
-  if (language != "node" && spec["isolation"] == "run")
-    fields.fault("isolation", "run is for the language node");
-  spec["grants"] = Json::array();
-  for (const std::string& grant : fields.maybe_texts("grants", 8)) {
-    if (grant != "candidate") fields.fault("grants", "can hold \"candidate\" only");
-    spec["grants"].push_back(grant);
-  }
-  if (!spec["grants"].empty() && language != "lua" && language != "python" && language != "node")
-    fields.fault("grants", "are for the languages lua, python and node");
-  const auto mode = fields.word("mode", {"pointwise", "pairwise"}, "pointwise");
-  spec["mode"] = mode;
-  spec["api"] = fields.word("api", {"chat.completions", "messages", "responses"}, "chat.completions");
-  result.name = fields.text("name", kLabelLength);
-  result.container = fields.maybe_text("container", kLabelLength).value_or("");
-  keep(spec, "description", fields.maybe_text("description"));
-  spec["code"] = fields.text("code");
-  refuse_judge_fields(fields);
-  spec["requirements"] = Json::array();
-  for (const std::string& line : fields.maybe_texts("requirements", 256)) {
-    if (!is_requirement(line))
-      fields.fault("requirements", "has a line that names no package: \"" + line.substr(0, 80) + "\"");
-    spec["requirements"].push_back(line);
-  }
-  if (!spec["requirements"].empty() && language != "python" && language != "node")
-    fields.fault("requirements", "are for the languages python and node");
-  const auto threshold = fields.maybe_number("pass_threshold");
-  spec["pass_threshold"] = threshold ? Json(*threshold) : Json(nullptr);
-  const Json* params = fields.maybe_object("params");
-  spec["params"] = params != nullptr ? *params : Json::object();
-  spec["limits"] = Json::object();
-  read_limits(fields, spec);
-  const Json* metadata = fields.maybe_object("metadata");
-  spec["metadata"] = metadata != nullptr ? *metadata : Json::object();
+  auto [result, spec] = read_evaluator(fields);
   ASSAY_OK(fields.done());
-  if (mode == "pairwise") return not_implemented("mode", "this build does not evaluate pairwise yet");
-  if (language == "plugin")
+  if (spec["type"] == "judge")
+    return not_implemented("type", "this build has no judges yet; evaluators of type code work");
+  if (spec["mode"] == "pairwise") return not_implemented("mode", "this build does not evaluate pairwise yet");
+  if (spec["language"] == "plugin")
     return not_implemented("language",
                            "this build has no plugins yet; lua, python, node, shell and command work");
   result.text = dump_json(spec);
   return result;
+}
+
+void describe_evaluator(Fields& fields) {
+  read_evaluator(fields);
+}
+
+void describe_evaluator_patch(Fields& fields) {
+  Draft draft;
+  read_code(fields, draft);
+  fields.partial();
 }
 
 }  // namespace assay::api

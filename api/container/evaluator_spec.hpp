@@ -15,5 +15,8 @@ struct EvaluatorSpec {
 
 /// 422 for what is not well-formed, 501 for what this build cannot run.
 Answer<EvaluatorSpec> evaluator_spec_from(const Json& json);
+/// The same definition, for descriptions; and that of a patch.
+void describe_evaluator(Fields& fields);
+void describe_evaluator_patch(Fields& fields);
 
 }  // namespace assay::api

@@ -1,4 +1,4 @@
-// GET /evaluation/runs/{}/events: a run's progress as server-sent events, until it has ended.
+// GET /evaluation/runs/{run}/events: a run's progress as server-sent events, until it has ended.
 #pragma once
 
 #include "api/context.hpp"

@@ -51,17 +51,26 @@ std::string results_link(std::string_view run, const OutcomeId& after, int64_t l
          "&limit=" + std::to_string(limit);
 }
 
+ResultsQuery read_results(Query& query) {
+  ResultsQuery wanted;
+  wanted.limit = query.integer("limit", 100, 1, 1000);
+  wanted.cursor = query.text("cursor", R"(^\d+\.\d+\.\d+\.\d+$)");
+  query.note("cursor", "Continues behind a result; the one in \"next\".");
+  wanted.evaluator = query.text("evaluator");
+  query.note("evaluator", "Only the results of this one: its id or name.");
+  wanted.worst = query.word("order", {"worst"}).has_value();
+  query.note("order", "Without it the order of the items. The worst are one page, and no JSON lines.");
+  wanted.failed = query.boolean("failed").value_or(false);
+  query.note("failed", "Only what erred or did not pass.");
+  return wanted;
+}
+
 Task<Answer<Response>> run_results(Context& context, Request& request) {
   Query query(request.query);
-  const auto limit = query.integer("limit", 100, 1, 1000);
-  const auto cursor = query.text("cursor");
-  const auto evaluator = query.text("evaluator");
-  const auto order = query.text("order");
-  ResultFilter filter;
-  filter.failed = query.boolean("failed").value_or(false);
+  const auto [limit, cursor, evaluator, worst, failed] = read_results(query);
   ASSAY_CO_OK(query.done());
-  const bool worst = order == "worst";
-  if (order && !worst) co_return invalid("order", "the one order but that of the items is \"worst\"");
+  ResultFilter filter;
+  filter.failed = failed;
   if (worst && (cursor || wants_lines(request)))
     co_return invalid("order", "the worst results are one JSON page: without cursor, not as JSON lines");
   std::optional<OutcomeId> after;

@@ -4,9 +4,17 @@
 #include <string>
 
 #include "api/context.hpp"
+#include "api/fields.hpp"
 #include "api/http/message.hpp"
 
 namespace assay::api {
+
+struct ResultsQuery {
+  int64_t limit = 0;
+  std::optional<std::string> cursor, evaluator;
+  bool worst = false, failed = false;
+};
+ResultsQuery read_results(Query& query);
 
 Task<Answer<Response>> run_results(Context& context, Request& request);
 /// Where the results behind `after` are.

@@ -35,6 +35,19 @@ Task<Answer<Response>> create_run(Context& context, Request& request) {
   co_return response;
 }
 
+struct RunsQuery {
+  std::optional<std::string> container, status;
+  Page page;
+};
+
+RunsQuery read_runs(Query& query) {
+  RunsQuery wanted;
+  wanted.container = query.text("container");
+  wanted.status = query.word("status", {"queued", "running", "completed", "error", "cancelled"});
+  wanted.page = read_page(query);
+  return wanted;
+}
+
 std::optional<RunStatus> status_from(std::string_view word) {
   for (const auto status :
        {RunStatus::queued, RunStatus::running, RunStatus::completed, RunStatus::error, RunStatus::cancelled})
@@ -44,22 +57,16 @@ std::optional<RunStatus> status_from(std::string_view word) {
 
 Task<Answer<Response>> list_runs(Context& context, Request& request) {
   Query query(request.query);
-  const auto container = query.text("container");
-  const auto status = query.text("status");
-  const Page page = read_page(query);
+  const auto wanted = read_runs(query);
   ASSAY_CO_OK(query.done());
   RunFilter filter;
-  if (status) {
-    filter.status = status_from(*status);
-    if (!filter.status)
-      co_return invalid("status", "status must be one of queued, running, completed, error, cancelled");
-  }
-  if (container) {
-    const auto found = co_await context.store.container(request.principal.access, *container);
+  if (wanted.status) filter.status = status_from(*wanted.status);
+  if (wanted.container) {
+    const auto found = co_await context.store.container(request.principal.access, *wanted.container);
     if (!found) co_return std::unexpected(found.error());
     filter.container = found->row;
   }
-  const auto runs = co_await context.store.runs(request.principal.access, filter, page);
+  const auto runs = co_await context.store.runs(request.principal.access, filter, wanted.page);
   if (!runs) co_return std::unexpected(runs.error());
   co_return list_response(runs->data, runs->total, [](std::string& out, const Run& run) {
     JsonObject object(out);
@@ -158,16 +165,77 @@ Task<Answer<Response>> delete_run(Context& context, Request& request) {
 
 std::vector<Route> run_routes() {
   return {
-      {"POST", "/evaluation/runs", kMaySubmit, Body::json, create_run, true},
-      {"GET", "/evaluation/runs", kMayRead, Body::none, list_runs},
-      {"GET", "/evaluation/runs/{}", kMayRead, Body::none, get_run},
-      {"DELETE", "/evaluation/runs/{}", kMaySubmit, Body::none, delete_run},
-      {"POST", "/evaluation/runs/{}/cancel", kMaySubmit, Body::none, cancel_run},
-      {"POST", "/evaluation/runs/{}/pause", kMaySubmit, Body::none, pause_run},
-      {"POST", "/evaluation/runs/{}/resume", kMaySubmit, Body::none, resume_run},
-      {"POST", "/evaluation/runs/{}/retry", kMaySubmit, Body::none, retry_run},
-      {"GET", "/evaluation/runs/{}/events", kMayRead, Body::none, run_events},
-      {"GET", "/evaluation/runs/{}/results", kMayRead, Body::none, run_results},
+      {"POST",
+       "/evaluation/runs",
+       kMaySubmit,
+       Body::json,
+       create_run,
+       {.summary = "Begin a run", .body = asks<read_run>, .answer = "Run", .refusals = {404, 501}},
+       kCreates},
+      {"GET",
+       "/evaluation/runs",
+       kMayRead,
+       Body::none,
+       list_runs,
+       {.summary = "List the runs, newest first",
+        .query = asks<read_runs>,
+        .answer = "Run",
+        .list = true,
+        .refusals = {404}}},
+      {"GET",
+       "/evaluation/runs/{run}",
+       kMayRead,
+       Body::none,
+       get_run,
+       {.summary = "A run, with its metrics and the first results", .answer = "Run"}},
+      {"DELETE",
+       "/evaluation/runs/{run}",
+       kMaySubmit,
+       Body::none,
+       delete_run,
+       {.summary = "Delete a run that has ended, with its results", .answer = "Deleted", .refusals = {409}}},
+      {"POST",
+       "/evaluation/runs/{run}/cancel",
+       kMaySubmit,
+       Body::none,
+       cancel_run,
+       {.summary = "End a run; what it has stays", .answer = "Run", .refusals = {409}}},
+      {"POST",
+       "/evaluation/runs/{run}/pause",
+       kMaySubmit,
+       Body::none,
+       pause_run,
+       {.summary = "Give out no more shards of a run", .answer = "Run", .refusals = {409}}},
+      {"POST",
+       "/evaluation/runs/{run}/resume",
+       kMaySubmit,
+       Body::none,
+       resume_run,
+       {.summary = "Give out the shards of a paused run again", .answer = "Run", .refusals = {409}}},
+      {"POST",
+       "/evaluation/runs/{run}/retry",
+       kMaySubmit,
+       Body::none,
+       retry_run,
+       {.summary = "Evaluate again what erred or is missing in a run that has ended",
+        .answer = "Run",
+        .refusals = {409}}},
+      {"GET",
+       "/evaluation/runs/{run}/events",
+       kMayRead,
+       Body::none,
+       run_events,
+       {.summary = "The progress of a run until it has ended, as server-sent events: progress, end",
+        .text = "text/event-stream"}},
+      {"GET",
+       "/evaluation/runs/{run}/results",
+       kMayRead,
+       Body::none,
+       run_results,
+       {.summary = "The results of a run, in the order of its items or the worst first",
+        .query = asks<read_results>,
+        .answer = "ResultList",
+        .lines = "Result"}},
   };
 }
 

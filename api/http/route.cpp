@@ -16,7 +16,7 @@ bool matches(std::string_view pattern, std::string_view path, std::vector<std::s
     const auto have = path.substr(1, path.find('/', 1) - 1);
     pattern.remove_prefix(std::min(want.size() + 1, pattern.size()));
     path.remove_prefix(std::min(have.size() + 1, path.size()));
-    if (want == "{}") {
+    if (want.starts_with('{')) {
       auto decoded = percent_decode(have, false);
       if (!decoded || decoded->empty() || !is_storable(*decoded)) return false;
       parameters.push_back(std::move(*decoded));

@@ -14,20 +14,32 @@ namespace {
 constexpr int64_t kProtocol = 1;
 constexpr int64_t kLongestWait = 25'000;  // under the 30 s that proxies usually grant
 
+struct Hello {
+  WorkerHello worker;
+  int64_t protocol = 0;
+};
+
+Hello read_hello(Fields& body) {
+  Hello hello;
+  WorkerHello& worker = hello.worker;
+  worker.name = body.text("name", kLabelLength);
+  worker.boot_id = body.text("boot_id", kLabelLength);
+  worker.version = body.maybe_text("version", kLabelLength).value_or("");
+  worker.sandbox = body.text("sandbox", kLabelLength);
+  worker.slots = body.integer_or("slots", 1, 1, 100'000);
+  worker.environments = body.maybe_texts("environments", 256);
+  if (worker.environments.empty()) worker.environments = {"main"};
+  worker.labels = body.maybe_texts("labels", 256);
+  hello.protocol = body.integer("protocol", 0, INT32_MAX);
+  body.note("protocol", "description", "1 is spoken: 422 for another.");
+  return hello;
+}
+
 Task<Answer<Response>> register_worker(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  WorkerHello hello;
-  hello.name = body.text("name", kLabelLength);
-  hello.boot_id = body.text("boot_id", kLabelLength);
-  hello.version = body.maybe_text("version", kLabelLength).value_or("");
-  hello.sandbox = body.text("sandbox", kLabelLength);
-  hello.slots = body.maybe_integer("slots", 1, 100'000).value_or(1);
-  hello.environments = body.maybe_texts("environments", 256);
-  if (hello.environments.empty()) hello.environments = {"main"};
-  hello.labels = body.maybe_texts("labels", 256);
-  const auto protocol = body.integer("protocol", 0, INT32_MAX);
+  const auto [hello, protocol] = read_hello(body);
   ASSAY_CO_OK(body.done());
   if (protocol != kProtocol)
     co_return refuse(422, "unsupported_protocol",
@@ -61,16 +73,28 @@ Response leases_response(const Context& context, const std::vector<Lease>& lease
   return response;
 }
 
+struct Claim {
+  ClaimRequest wanted;
+  int64_t wait_ms = 0;
+};
+
+Claim read_claim(Fields& body) {
+  Claim claim;
+  claim.wanted.worker = read_worker(body);
+  claim.wanted.claim_id = body.text("claim_id", kLabelLength);
+  claim.wanted.max = body.integer_or("max", 1, 1, kMostLeases);
+  claim.wait_ms = body.integer_or("wait_ms", 0, 0, INT32_MAX);
+  body.note("wait_ms", "description", "How long to wait for work; at most 25 s.");
+  return claim;
+}
+
 Task<Answer<Response>> claim(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  ClaimRequest wanted;
-  wanted.worker = read_worker(body, request.principal.project());
-  wanted.claim_id = body.text("claim_id", kLabelLength);
-  wanted.max = body.maybe_integer("max", 1, kMostLeases).value_or(1);
-  const auto wait = body.maybe_integer("wait_ms", 0, INT32_MAX).value_or(0);
+  auto [wanted, wait] = read_claim(body);
   ASSAY_CO_OK(body.done());
+  wanted.worker.project = request.principal.project();
   const Deadline deadline = Clock::now() + std::chrono::milliseconds(std::min(wait, kLongestWait));
   for (;;) {
     const auto seen = context.work.count();
@@ -110,15 +134,27 @@ Task<Answer<Response>> list_workers(Context& context, Request& request) {
                           });
 }
 
+struct Heartbeat {
+  HeldLeases held;
+  std::string state;
+};
+
+Heartbeat read_heartbeat(Fields& body) {
+  Heartbeat heartbeat;
+  heartbeat.held = read_held(body);
+  heartbeat.state = body.word("state", {"run", "drain", "full"}, "run");
+  return heartbeat;
+}
+
 Task<Answer<Response>> heartbeat(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  const auto worker = read_worker(body, request.principal.project());
-  const auto state = body.word("state", {"run", "drain", "full"}, "run");
-  auto leases = read_leases(body);
+  auto [held, state] = read_heartbeat(body);
   ASSAY_CO_OK(body.done());
-  const auto answer = co_await context.store.heartbeat(worker, state, leases);
+  held.worker.project = request.principal.project();
+  const auto& leases = held.leases;
+  const auto answer = co_await context.store.heartbeat(held.worker, state, leases);
   if (!answer) co_return std::unexpected(answer.error());
   const auto ttl = context.options.lease_ttl;
   Response response;
@@ -130,8 +166,8 @@ Task<Answer<Response>> heartbeat(Context& context, Request& request) {
       JsonObject told(out);
       append_lease_name(told, lease);
       told.text("verdict", to_string(verdict));
-      const bool held = verdict == LeaseVerdict::ok || verdict == LeaseVerdict::pause;
-      told.number("ttl_ms", held ? ttl.count() : 0);
+      const bool keeps = verdict == LeaseVerdict::ok || verdict == LeaseVerdict::pause;
+      told.number("ttl_ms", keeps ? ttl.count() : 0);
     });
     append_json_array(object.key("unknown"), answer->unknown,
                       [ttl](std::string& out, const Lease& lease) { append_lease(out, lease, ttl); });
@@ -141,33 +177,50 @@ Task<Answer<Response>> heartbeat(Context& context, Request& request) {
   co_return response;
 }
 
+LeaseProof read_release(Fields& body) {
+  auto proof = read_proof(body);
+  body.maybe_text("reason", kLabelLength);
+  return proof;
+}
+
 Task<Answer<Response>> release(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  const auto worker = read_worker(body, request.principal.project());
-  const auto lease = read_lease(body, request);
-  body.maybe_text("reason", kLabelLength);
+  auto proof = read_release(body);
   ASSAY_CO_OK(body.done());
+  proof.worker.project = request.principal.project();
+  const auto lease = lease_of(request, proof);
   if (!lease) co_return std::unexpected(lease.error());
-  const auto released = co_await context.store.release(worker, *lease);
+  const auto released = co_await context.store.release(proof.worker, *lease);
   if (!released) co_return std::unexpected(released.error());
   context.tell(Change::work);
   co_return Response("{\"verdict\":\"released\"}");
+}
+
+struct Failure {
+  LeaseProof proof;
+  ShardFailure shard;
+};
+
+Failure read_failure(Fields& body) {
+  Failure failure;
+  failure.proof = read_proof(body);
+  failure.shard.kind = error_kind_from(body.text("kind", kLabelLength));
+  failure.shard.message = body.maybe_text("message", size_t{64} << 10).value_or("");
+  return failure;
 }
 
 Task<Answer<Response>> fail_shard(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  const auto worker = read_worker(body, request.principal.project());
-  const auto lease = read_lease(body, request);
-  ShardFailure failure;
-  failure.kind = error_kind_from(body.text("kind", kLabelLength));
-  failure.message = body.maybe_text("message", size_t{64} << 10).value_or("");
+  auto [proof, failure] = read_failure(body);
   ASSAY_CO_OK(body.done());
+  proof.worker.project = request.principal.project();
+  const auto lease = lease_of(request, proof);
   if (!lease) co_return std::unexpected(lease.error());
-  const auto failed = co_await context.store.fail_shard(worker, *lease, std::move(failure));
+  const auto failed = co_await context.store.fail_shard(proof.worker, *lease, std::move(failure));
   if (!failed) co_return std::unexpected(failed.error());
   if (failed->ended) context.tell(Change::ended);
   co_return Response("{\"verdict\":\"failed\"}");
@@ -183,15 +236,73 @@ Task<Answer<Response>> run_spec(Context& context, Request& request) {
 
 std::vector<Route> worker_routes() {
   return {
-      {"POST", "/workers", kWorker, Body::json, register_worker},
-      {"GET", "/workers", kMayRead, Body::none, list_workers},
-      {"POST", "/claims", kWorker, Body::json, claim},
-      {"POST", "/heartbeat", kWorker, Body::json, heartbeat},
-      {"GET", "/worker/runs/{}", kWorker, Body::none, run_spec},
-      {"POST", "/runs/{}/shards/{}/outcomes", kWorker, Body::json, append_outcomes},
-      {"POST", "/complete", kWorker, Body::json, complete_shards},
-      {"POST", "/runs/{}/shards/{}/release", kWorker, Body::json, release},
-      {"POST", "/runs/{}/shards/{}/fail", kWorker, Body::json, fail_shard},
+      {"POST",
+       "/workers",
+       kWorker,
+       Body::json,
+       register_worker,
+       {.summary = "Register a worker", .body = asks<read_hello>, .answer = "Registered", .refusals = {409}}},
+      {"GET",
+       "/workers",
+       kMayRead,
+       Body::none,
+       list_workers,
+       {.summary = "List the workers", .answer = "Worker", .list = true}},
+      {"POST",
+       "/claims",
+       kWorker,
+       Body::json,
+       claim,
+       {.summary = "Lease shards: waits for them, 204 when none came",
+        .body = asks<read_claim>,
+        .answer = "Leases",
+        .maybe_nothing = true,
+        .refusals = {404, 409}}},
+      {"POST",
+       "/heartbeat",
+       kWorker,
+       Body::json,
+       heartbeat,
+       {.summary = "Renew the leases of a worker",
+        .body = asks<read_heartbeat>,
+        .answer = "HeartbeatAnswer",
+        .refusals = {404, 409}}},
+      {"GET",
+       "/worker/runs/{run}",
+       kWorker,
+       Body::none,
+       run_spec,
+       {.summary = "What a worker needs to know of a run", .answer = "RunSpecification"}},
+      {"POST",
+       "/runs/{run}/shards/{shard}/outcomes",
+       kWorker,
+       Body::json,
+       append_outcomes,
+       {.summary = "Deliver outcomes", .body = asks<read_append>, .answer = "Appended", .refusals = {409}}},
+      {"POST",
+       "/complete",
+       kWorker,
+       Body::json,
+       complete_shards,
+       {.summary = "Complete shards",
+        .body = asks<read_held>,
+        .answer = "Completed",
+        .refusals = {404, 409}}},
+      {"POST",
+       "/runs/{run}/shards/{shard}/release",
+       kWorker,
+       Body::json,
+       release,
+       {.summary = "Give a shard back", .body = asks<read_release>, .answer = "Verdict", .refusals = {409}}},
+      {"POST",
+       "/runs/{run}/shards/{shard}/fail",
+       kWorker,
+       Body::json,
+       fail_shard,
+       {.summary = "Say that a shard cannot be done",
+        .body = asks<read_failure>,
+        .answer = "Verdict",
+        .refusals = {409}}},
   };
 }
 

@@ -2,8 +2,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include "api/fields.hpp"
-#include "api/worker/worker_json.hpp"
 #include "core/id.hpp"
 
 namespace assay::api {
@@ -25,22 +23,37 @@ Answer<OutcomeBatch> batch_from(const Json& outcomes) {
   return batch;
 }
 
+AppendFields read_append(Fields& body) {
+  AppendFields append;
+  append.proof = read_proof(body);
+  append.batch = body.integer("batch", 0, INT64_MAX);
+  append.outcomes = body.array("outcomes", SIZE_MAX, R"({"$ref":"#/components/schemas/Outcome"})");
+  body.note("outcomes", "description", "At most 2000: 413 for more.");
+  return append;
+}
+
+HeldLeases read_held(Fields& body) {
+  HeldLeases held;
+  held.worker = read_worker(body);
+  held.leases = read_leases(body);
+  return held;
+}
+
 Task<Answer<Response>> append_outcomes(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  const auto worker = read_worker(body, request.principal.project());
-  const auto lease = read_lease(body, request);
-  const auto number = body.integer("batch", 0, INT64_MAX);
-  const Json* outcomes = body.array("outcomes", SIZE_MAX);
+  auto [proof, number, outcomes] = read_append(body);
   ASSAY_CO_OK(body.done());
+  proof.worker.project = request.principal.project();
+  const auto lease = lease_of(request, proof);
   if (!lease) co_return std::unexpected(lease.error());
   if (outcomes->size() > kMostOutcomes)
     co_return refuse(413, "batch_too_large", "at most " + std::to_string(kMostOutcomes) + " outcomes a call",
                      "outcomes");
   auto batch = batch_from(*outcomes);
   if (!batch) co_return std::unexpected(batch.error());
-  const auto stored = co_await context.store.append(worker, *lease, std::move(*batch));
+  const auto stored = co_await context.store.append(proof.worker, *lease, std::move(*batch));
   if (!stored) co_return std::unexpected(stored.error());
   context.telemetry.appended(*stored);
   Response response;
@@ -63,9 +76,9 @@ Task<Answer<Response>> complete_shards(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
   Fields body(*json);
-  const auto worker = read_worker(body, request.principal.project());
-  auto leases = read_leases(body);
+  auto [worker, leases] = read_held(body);
   ASSAY_CO_OK(body.done());
+  worker.project = request.principal.project();
   const auto answers = co_await context.store.complete(worker, leases);
   if (!answers) co_return std::unexpected(answers.error());
   bool ended = false;

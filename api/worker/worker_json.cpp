@@ -5,9 +5,8 @@
 
 namespace assay::api {
 
-WorkerRef read_worker(Fields& body, int64_t project) {
+WorkerRef read_worker(Fields& body) {
   WorkerRef worker;
-  worker.project = project;
   worker.worker_id = body.text("worker_id", kLabelLength);
   worker.boot_id = body.text("boot_id", kLabelLength);
   return worker;
@@ -15,18 +14,23 @@ WorkerRef read_worker(Fields& body, int64_t project) {
 
 std::vector<LeaseRef> read_leases(Fields& body) {
   std::vector<LeaseRef> leases;
-  const Json* list = body.array("leases", kMostLeases);
-  for (size_t i = 0; list != nullptr && i < list->size(); ++i) {
-    Fields fields((*list)[i], "leases[" + std::to_string(i) + ']');
+  body.objects("leases", kMostLeases, [&leases](Fields& fields) {
     LeaseRef lease;
     lease.run = fields.text("run", kLabelLength);
     lease.shard = fields.integer("shard", 0, INT64_MAX);
     lease.epoch = fields.integer("epoch", 0, INT64_MAX);
     lease.token = fields.text("token", kLabelLength);
-    body.absorb(fields);
     leases.push_back(std::move(lease));
-  }
+  });
   return leases;
+}
+
+LeaseProof read_proof(Fields& body) {
+  LeaseProof proof;
+  proof.worker = read_worker(body);
+  proof.epoch = body.integer("epoch", 0, INT64_MAX);
+  proof.token = body.text("token", kLabelLength);
+  return proof;
 }
 
 void append_lease_name(JsonObject& object, const LeaseRef& lease) {
@@ -35,15 +39,15 @@ void append_lease_name(JsonObject& object, const LeaseRef& lease) {
   object.number("epoch", lease.epoch);
 }
 
-Answer<LeaseRef> read_lease(Fields& body, const Request& request) {
+Answer<LeaseRef> lease_of(const Request& request, const LeaseProof& proof) {
   LeaseRef lease;
   lease.run = request.parameters[0];
   const auto& shard = request.parameters[1];
   const auto [end, error] = std::from_chars(shard.data(), shard.data() + shard.size(), lease.shard);
   if (error != std::errc() || end != shard.data() + shard.size() || lease.shard < 0)
     return refuse(404, "shard_not_found", "the run has no shard " + json_quote(shard), "shard");
-  lease.epoch = body.integer("epoch", 0, INT64_MAX);
-  lease.token = body.text("token", kLabelLength);
+  lease.epoch = proof.epoch;
+  lease.token = proof.token;
   return lease;
 }
 

@@ -58,11 +58,11 @@ class Server(Case):
                          ("POST /containers", "200", "info"))
         self.assertGreater(int(lines["first"]["bytes"]), 10)
         self.assertGreaterEqual(int(lines["first"]["ms"]), 0)
-        self.assertEqual((lines["second"]["route"], lines["second"]["status"]), ("GET /containers/{}", "404"))
+        self.assertEqual((lines["second"]["route"], lines["second"]["status"]), ("GET /containers/{container}", "404"))
         self.assertEqual(lines["third"]["run"], "run_0123")
         self.assertEqual(lines["fourth"]["status"], "401")
         self.assertEqual(lines["first"]["key"], lines["second"]["key"])
-        self.assertNotEqual(lines["first"]["key"], lines["fourth"]["key"])
+        self.assertNotIn("key", lines["fourth"])  # nobody's
         self.assertIn("project", lines["first"])
         for secret in (self.admin, "ak_wrong", "secret-label", "secret-name", "limit=5"):
             self.assertNotIn(secret, server.output())
@@ -129,7 +129,7 @@ class Server(Case):
         self.assertFalse([name for name in found if run in name])
         served = series(self.page(metrics)[1])
         self.assertEqual(served['assay_api_requests_total{route="POST /evaluation/runs",status="200"}'], 1)
-        self.assertGreaterEqual(served['assay_api_requests_total{route="POST /runs/{}/shards/{}/outcomes",status="200"}'], 5)
+        self.assertGreaterEqual(served['assay_api_requests_total{route="POST /runs/{run}/shards/{shard}/outcomes",status="200"}'], 5)
         self.assertGreaterEqual(served["assay_connections"], 1)
         self.assertEqual(self.page(metrics, "/v1/containers")[0], 404)
         status, _ = self.page(self.socket)

@@ -166,7 +166,7 @@ TEST_CASE("HTTP: /metrics counts requests by route, for those who may look", "[a
   CHECK(page.headers.at("content-type") == "text/plain; version=0.0.4; charset=utf-8");
   const auto series = parse_exposition(page.body);
   CHECK(series.at(R"(assay_api_requests_total{route="GET /containers",status="200"})") == 2);
-  CHECK(series.at(R"(assay_api_requests_total{route="GET /containers/{}",status="404"})") == 1);
+  CHECK(series.at(R"(assay_api_requests_total{route="GET /containers/{container}",status="404"})") == 1);
   CHECK(series.at(R"(assay_api_requests_total{route="-",status="404"})") == 1);
   CHECK(series.at(R"(assay_api_seconds_count{route="GET /containers"})") == 2);
   CHECK(series.at(R"(assay_api_seconds_bucket{route="GET /containers",le="+Inf"})") == 2);
