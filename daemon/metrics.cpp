@@ -58,7 +58,8 @@ struct Metrics::Impl {
   Counter& claimed = counter("assay_worker_shards_claimed_total", "Shards claimed");
   Gauge& spooled = gauge("assay_worker_spool_outcomes", "Outcomes that the API does not have yet");
   Gauge& spool_bytes = gauge("assay_worker_spool_bytes", "Bytes of the spool");
-  Gauge& spool_full = gauge("assay_worker_spool_full", "1 while nothing is claimed because the spool is full");
+  Gauge& spool_full =
+      gauge("assay_worker_spool_full", "1 while nothing is claimed because the spool is full");
   Gauge& api_up = gauge("assay_worker_api_up", "1 when the API answered the last call");
   prometheus::Family<Counter>& calls = BuildCounter()
                                            .Name("assay_worker_api_calls_total")

@@ -1,4 +1,4 @@
-// SQLite as a Database: prepared statements, kept for the life of the connection.
+// SQLite as a Database, private to the store: prepared statements, kept for the life of the connection.
 #pragma once
 
 #include <sqlite3.h>

@@ -228,7 +228,7 @@ class Runs(Case):
         self.ok("POST", f"/v1/evaluation/runs/{run}/cancel", key=key)
         log = self.ok("GET", "/v1/audit")["data"]
         self.assertEqual([(e["key"], e["action"], e["on"], e["status"]) for e in log[:2]],
-                         [(mine, "POST /evaluation/runs/{}/cancel", run, 200), (mine, "POST /evaluation/runs", run, 200)])
+                         [(mine, "POST /evaluation/runs/{run}/cancel", run, 200), (mine, "POST /evaluation/runs", run, 200)])
         self.assay("key", "revoke", mine, "--store", self.store("assay.db"))
         wait_until(lambda: self.call("GET", "/v1/evaluation/runs", key=key)[0] == 401, "the key is worth nothing", 10)
 
