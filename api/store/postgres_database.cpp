@@ -43,9 +43,9 @@ void put_big_endian(std::string& out, T value) {
 }
 
 template <class T>
-T get_big_endian(const char* bytes) {
+T get_big_endian(std::string_view bytes) {
   T value;
-  std::memcpy(&value, bytes, sizeof value);
+  std::memcpy(&value, bytes.data(), sizeof value);  // callers have looked at the size
   if constexpr (std::endian::native == std::endian::little) value = std::byteswap(value);
   return value;
 }
@@ -84,11 +84,11 @@ int64_t integer_from(std::string_view bytes) {
     case 1:
       return bytes.front();  // a boolean
     case 2:
-      return get_big_endian<int16_t>(bytes.data());
+      return get_big_endian<int16_t>(bytes);
     case 4:
-      return get_big_endian<int32_t>(bytes.data());
+      return get_big_endian<int32_t>(bytes);
     case 8:
-      return get_big_endian<int64_t>(bytes.data());
+      return get_big_endian<int64_t>(bytes);
     default:
       throw StoreError(StoreError::Kind::broken, "a column is no integer");
   }
@@ -97,7 +97,7 @@ int64_t integer_from(std::string_view bytes) {
 double real_from(std::string_view bytes) {
   if (bytes.empty()) return 0;
   ASSAY_CHECK(bytes.size() == 8, "a column is no double");
-  return std::bit_cast<double>(get_big_endian<int64_t>(bytes.data()));
+  return std::bit_cast<double>(get_big_endian<int64_t>(bytes));
 }
 
 class PgCursor final : public Cursor {
@@ -133,18 +133,18 @@ class CopyCursor final : public Cursor {
     if (!std::exchange(begun_, true)) {
       constexpr size_t kSignature = 11, kFlags = 4, kLength = 4;
       if (message.size() < kSignature + kFlags + kLength) throw broken();
-      const auto more = get_big_endian<uint32_t>(message.data() + kSignature + kFlags);
+      const auto more = get_big_endian<uint32_t>(message.substr(kSignature + kFlags));
       if (message.size() < kSignature + kFlags + kLength + more) throw broken();
       message.remove_prefix(kSignature + kFlags + kLength + more);
     }
     if (message.size() < 2) throw broken();
-    const auto count = get_big_endian<int16_t>(message.data());
+    const auto count = get_big_endian<int16_t>(message);
     if (count < 0) return false;
     message.remove_prefix(2);
     fields_.clear();
     for (int i = 0; i < count; ++i) {
       if (message.size() < 4) throw broken();
-      const auto size = get_big_endian<int32_t>(message.data());
+      const auto size = get_big_endian<int32_t>(message);
       message.remove_prefix(4);
       if (size < 0) {
         fields_.emplace_back();

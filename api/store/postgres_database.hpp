@@ -1,5 +1,5 @@
 // One connection to PostgreSQL as a Database, over libpq; private to the store. Statements are prepared once
-// a connection; parameters parameters and rows travel in binary. Every exchange has a deadline, and a
+// a connection; parameters and rows travel in binary. Every exchange has a deadline, and a
 // connection that missed one is dropped.
 #pragma once
 

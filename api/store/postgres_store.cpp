@@ -154,8 +154,8 @@ class PostgresStore final : public SqlStore {
   void listen(std::function<void(Change)> heard) override { courier_.start(std::move(heard)); }
 
  private:
-  InsertCounts insert_outcomes(Database& db, int64_t run, const OutcomeBatch& batch) const override;
-  bool scan_page(Database& db, int64_t run, OutcomeId& at,
+  InsertCounts insert_outcomes(Database& any, int64_t run, const OutcomeBatch& batch) const override;
+  bool scan_page(Database& any, int64_t run, OutcomeId& at,
                  const std::function<void(const ScoreRow&)>& visit) const override;
   void migrate(PostgresDatabase& db);
   void serve(CommandQueue& queue, bool read_only);

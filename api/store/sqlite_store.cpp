@@ -58,7 +58,7 @@ class SqliteStore final : public SqlStore {
   void listen(std::function<void(Change)>) override {}
 
  private:
-  InsertCounts insert_outcomes(Database& db, int64_t run, const OutcomeBatch& batch) const override;
+  InsertCounts insert_outcomes(Database& any, int64_t run, const OutcomeBatch& batch) const override;
   Result<void> lock_file();
   void prepare_schema(SqliteDatabase& db);
   void serve_writes();
