@@ -26,7 +26,9 @@ class Machine:
 
     def __init__(self, number):
         self.address, self.cable = f"10.77.0.{10 + number}", f"cable{number}"
-        self.process = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec sleep infinity"], stdout=subprocess.PIPE)
+        # It ends with its input, which is ours.
+        self.process = subprocess.Popen(["unshare", "--net", "sh", "-c", "echo; exec cat >/dev/null"], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE)
         self.process.stdout.readline()  # it is in its namespace
         self.inside = ["nsenter", "-t", str(self.process.pid), "-n"]
         ip("link", "add", self.cable, "type", "veth", "peer", "name", "eth0", "netns", str(self.process.pid))
@@ -49,9 +51,9 @@ class Machine:
         ip("neigh", "del", self.address, "dev", "bridge")
 
     def remove(self):
-        self.process.kill()
-        self.process.wait()
+        self.process.stdin.close()
         self.process.stdout.close()
+        self.process.wait()
 
 
 class Machines(unittest.TestCase):

@@ -146,6 +146,7 @@ class Stack:
     def __init__(self, replicas=2, lease_ttl="3s", api=None, host=None):
         """`host`: where replicas listen, from port 7700 on; without it on sockets in the folder."""
         adopt_orphans()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all of it is ended and removed
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="assay-chaos-"))
         self.tmp = self.folder / "tmp"
         for name in ("tmp", "logs", "spool", "keys"):
