@@ -33,7 +33,9 @@ def furnish(stack):
     stack.ok("POST", "/v1/datasets?name=rows", lines.encode(), headers={"Content-Type": "application/jsonl"})
     stack.ok("POST", "/v1/containers", {"label": "app"})
     limits = {"wall_ms": 60_000, "cpu_ms": 60_000}
-    for name, language, code in (("lua", "lua", LUA), ("slow", "python", SLOW_AT_THE_END), ("broken", "lua", "function (")):
+    evaluators = (("lua", "lua", LUA), ("steady", "lua", LUA.replace("100000", "800000")),
+                  ("slow", "python", SLOW_AT_THE_END), ("broken", "lua", "function ("))
+    for name, language, code in evaluators:
         stack.ok("POST", "/v1/evaluators", {"name": name, "type": "code", "language": language, "code": code, "limits": limits})
 
 
