@@ -4,6 +4,7 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,14 +23,29 @@
 #include <vector>
 
 #include "sandbox/jail/helper.hpp"
+#include "sandbox/jail/message.hpp"
 #include "sandbox/jail/packet.hpp"
 
 namespace assay::sandbox {
 namespace {
 
-constexpr uid_t kFirstUid = 900'000;   // far above what a distribution gives to people and services
+// What systemd's table of users leaves to nobody (uids.systemd.io), in blocks of one uid for each slot.
+constexpr uid_t kFirstUid = 0x7000'0000;
+constexpr uid_t kUidBlocks = (0x7FFE'0000 - kFirstUid) / kJailLimit;
 constexpr uid_t kUidInUserns = 1'000;  // not 0: being "root" inside is one thing less to think about
 constexpr int kJailDeadlineMs = 5'000;
+
+/// The kernel counts the processes of a uid, so the jails of another spawner of this machine must have
+/// others. Drawn, not made of the process id: that is the same in many a container.
+uid_t uid_of(uint32_t slot) {
+  static const uid_t first = [] {
+    uint32_t drawn = 0;
+    while (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn) {
+    }
+    return kFirstUid + drawn % kUidBlocks * kJailLimit;
+  }();
+  return first + slot;
+}
 
 /// A copy of `fd` that the child can place without overwriting another (kFirstPlanFd).
 UniqueFd high(int fd) {
@@ -118,7 +134,7 @@ int write_user_map(pid_t pid, const JailSpec& spec) {
   if (!proc) return errno;
   const bool root = geteuid() == 0;
   const auto map = [&](uid_t own) {
-    return std::to_string(kUidInUserns) + ' ' + std::to_string(root ? kFirstUid + spec.slot : own) + " 1\n";
+    return std::to_string(kUidInUserns) + ' ' + std::to_string(root ? uid_of(spec.slot) : own) + " 1\n";
   };
   // Without privileges a group map is only allowed once setgroups is given up for good.
   if (!root)
@@ -181,7 +197,7 @@ ChildPlan plan_for(const JailSpec& spec, const Fds& fds) {
   plan.mode = spec.mode;
   plan.privileged = root || spec.mode != Mode::nons;
   plan.drop_groups = root;
-  plan.uid = plan.gid = spec.mode == Mode::userns ? kUidInUserns : kFirstUid + spec.slot;
+  plan.uid = plan.gid = spec.mode == Mode::userns ? kUidInUserns : uid_of(spec.slot);
   plan.null_fd = fds.null.get();
   plan.protocol_fd = fds.protocol.get();
   plan.host_fd = fds.host.get();

@@ -80,6 +80,7 @@ bool AttackRun::can_run() {
   const Outcome honest = pool_->evaluate(honest_program(Pace::roomy), kHonestItem);
   CAPTURE(where, honest.error.message, honest.log);
   REQUIRE((honest.verdict == Verdict::scored && honest.score == kHonestScore));
+  victim_.add_jail_users();
   resident_ = resident_bytes();
   return true;
 }

@@ -31,10 +31,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The users that jails have as root (sandbox/jail/jail.cpp): what belongs to one of them stands for what is
-// ours where the daemon is no root and all jails have its user.
-constexpr uid_t kFirstJailUid = 900'000;
 constexpr uid_t kJailUids = 12;
+constexpr uid_t kJailBlock = 1'024;
 constexpr const char* kVariable = "ASSAY_ATTACK_SECRET";
 
 std::set<pid_t>& own_children() {
@@ -109,6 +107,15 @@ std::vector<Process> processes() {
   return found;
 }
 
+/// The real user of a process, which may hide its folder of /proc from others.
+uid_t uid_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/status");
+  uid_t uid = 0;
+  for (std::string word; file >> word;)
+    if (word == "Uid:" && file >> uid) break;
+  return uid;
+}
+
 }  // namespace
 
 Victim::Victim() : secret_(random_text()) {
@@ -119,15 +126,8 @@ Victim::Victim() : secret_(random_text()) {
   folder_ = folder;
   REQUIRE(chmod(folder, 0755) == 0);
   add_file("secret", 0644, geteuid());
-  if (geteuid() == 0) {
-    for (uid_t i = 0; i < kJailUids; i++) {
-      add_file("owned-" + std::to_string(kFirstJailUid + i), 0600, kFirstJailUid + i);
-      add_process(kFirstJailUid + i);
-    }
-  } else {
-    add_file("owned-" + std::to_string(geteuid()), 0600, geteuid());
-  }
   add_process(geteuid());
+  if (geteuid() != 0) add_owned(geteuid());
 
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -139,6 +139,22 @@ Victim::Victim() : secret_(random_text()) {
   abstract_ = listening_at(std::string(1, '\0') + folder_.filename().string());
   path_socket_ = listening_at(folder_ / "socket");
   REQUIRE(chmod((folder_ / "socket").c_str(), 0777) == 0);
+}
+
+void Victim::add_jail_users() {
+  if (geteuid() != 0) return;
+  const auto of_a_spawner = spawners();
+  for (const Process& process : processes()) {
+    if (std::ranges::count(of_a_spawner, process.parent) == 0) continue;
+    const uid_t first = uid_of(process.pid) / kJailBlock * kJailBlock;
+    REQUIRE(first != 0);
+    for (uid_t uid = first; uid < first + kJailUids; uid++) {
+      add_owned(uid);
+      add_process(uid);
+    }
+    return;
+  }
+  FAIL("no jail to learn the users of");
 }
 
 Victim::~Victim() {
@@ -161,6 +177,10 @@ void Victim::add_file(const std::string& name, mode_t mode, uid_t owner) {
   files_.push_back(std::move(file));
 }
 
+void Victim::add_owned(uid_t owner) {
+  add_file("owned-" + std::to_string(owner), 0600, owner);
+}
+
 void Victim::add_process(uid_t owner) {
   const pid_t pid = fork();
   REQUIRE(pid >= 0);
@@ -178,7 +198,7 @@ void Victim::add_process(uid_t owner) {
 std::string Victim::description() const {
   nlohmann::json json{{"file", files_.front().path},
                       {"folder", folder_},
-                      {"owned", folder_ / "owned-"},
+                      {"owned", nlohmann::json::array()},
                       {"socket", folder_ / "socket"},
                       {"abstract", folder_.filename()},
                       {"port", port_},
@@ -186,6 +206,8 @@ std::string Victim::description() const {
                       {"daemon", getpid()},
                       {"variable", kVariable}};
   for (const auto& [uid, pid] : processes_) json["pids"].push_back(pid);
+  for (const File& file : files_)
+    if (file.before.st_mode % 01000 == 0600) json["owned"].push_back(file.path);
   return json.dump();
 }
 

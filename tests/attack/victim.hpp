@@ -22,6 +22,10 @@ class Victim {
   Victim(const Victim&) = delete;
   Victim& operator=(const Victim&) = delete;
 
+  /// Gives files and processes to the users of a jail that lives, and of those beside it: the daemon as root
+  /// has other users for its jails. They stand for what is ours where it is no root and they have its user.
+  void add_jail_users();
+
   /// Where everything is, as a JSON object: an attacker is told all but the secret.
   std::string description() const;
 
@@ -34,6 +38,7 @@ class Victim {
     struct stat before{};
   };
   void add_file(const std::string& name, mode_t mode, uid_t owner);
+  void add_owned(uid_t owner);
   void add_process(uid_t owner);
 
   std::string secret_;
