@@ -127,10 +127,11 @@ Task<Json> jail_alone(asio::any_io_executor executor) {
   const UniqueFd host_program = need(open_cloexec(need(helper_path("assay-process-host")), O_PATH));
   const auto spawner = need(co_await SpawnerClient::start(executor, std::nullopt, probed.get()));
   const auto runs = program("command", kTrue);
+  Standstill standstill(executor);
   Latencies made, outcomes, gone;
   for (size_t i = 0; i < kJails; i++) {
-    const auto host =
-        std::make_shared<Host>(executor, runs, language_named("command"), nullptr);  // no candidates
+    const auto host = std::make_shared<Host>(executor, runs, language_named("command"), nullptr,
+                                             standstill);  // no candidates
     const auto began = Clock::now();
     need(co_await host->start(spawner.get(), host_program.get(), {}));
     made.add(Clock::now() - began);

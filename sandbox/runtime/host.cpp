@@ -27,6 +27,8 @@ constexpr size_t kSmallestWindow = 2;  // one running, one behind it
 
 constexpr std::chrono::minutes kCpuSoftLimit{30};  // the host is replaced
 
+constexpr const char* kStoodStill = "the worker stood still meanwhile, and time went on";
+
 std::string signal_name(int signal) {
   const char* const name = sigabbrev_np(signal);
   return name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(signal);
@@ -35,11 +37,12 @@ std::string signal_name(int signal) {
 }  // namespace
 
 Host::Host(asio::any_io_executor executor, std::shared_ptr<const Program> program, const Language* language,
-           Submit submit)
+           Submit submit, Standstill& standstill)
     : program_(std::move(program)),
       language_(language),
       executor_(executor),
       submit_(std::move(submit)),
+      standstill_(standstill),
       stream_(executor),
       deadline_timer_(executor),
       frames_(answer_limit(program_->limits)) {}
@@ -59,7 +62,8 @@ Task<Result<void>> Host::start(SpawnerClient* spawner, int host_fd, JailAccess a
   append_initialize_request(out_, 0, *program_);
   flush();
   // The host says itself when the top level breaks its limits.
-  head_deadline_ = Clock::now() + kStartPatience + std::max(program_->limits.load, program_->limits.wall);
+  head_since_ = standstill_.mark();
+  head_deadline_ = head_since_ + kStartPatience + std::max(program_->limits.load, program_->limits.wall);
   arm_deadline();
   Result<void> loaded = co_await load();
   if (!loaded) co_return loaded;
@@ -77,6 +81,7 @@ Task<Result<void>> Host::load() {
         co_return fail(ErrorKind::internal, "the host answered with what is no answer");
       if (!answer->has_outcome) co_return Result<void>();
       kill(Kill::unwanted);
+      if (standstill_.any_since(head_since_)) co_return fail(ErrorKind::internal, kStoodStill);
       co_return std::unexpected(answer->outcome.error);
     }
     boost::system::error_code error;
@@ -133,8 +138,9 @@ bool Host::take_answer(std::string_view frame) {
   bytes_in_flight_ -= work.item.size();
   cpu_used_ += answer->outcome.usage.cpu;
   if (cpu_used_ > kCpuSoftLimit) leave();
+  Outcome outcome = excuse(std::move(answer->outcome));
   head_changed();
-  work.done(std::move(answer->outcome));
+  work.done(std::move(outcome));
   return true;
 }
 
@@ -154,6 +160,8 @@ bool Host::take_candidate(Candidate candidate) {
     const auto self = weak.lock();
     if (!self || !self->stream_.is_open()) return;
     self->candidate_runs_ = false;
+    if (outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::internal)
+      self->spoilt_ = outcome;
     append_candidate_answer(self->out_, outcome);
     self->flush();
   });
@@ -211,7 +219,8 @@ void Host::flush() {
 
 void Host::head_changed() {
   if (in_flight_.empty()) return;
-  head_deadline_ = Clock::now() + program_->limits.wall + wire::kKillGrace;
+  head_since_ = standstill_.mark();
+  head_deadline_ = head_since_ + program_->limits.wall + wire::kKillGrace;
   arm_deadline();
 }
 
@@ -246,7 +255,16 @@ Task<Outcome> Host::end(SpawnerClient* spawner) {
   std::optional<SpawnReply> reply;
   if (pidfd_) reply = co_await spawner->wait_end(jail_id_);
   pidfd_.reset();
-  co_return explain_end(reply);
+  co_return excuse(explain_end(reply));
+}
+
+/// What the evaluator made of it counts only where we did our part. Called once for each item.
+Outcome Host::excuse(Outcome outcome) {
+  if (const auto spoilt = std::exchange(spoilt_, std::nullopt)) return *spoilt;
+  if (outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::timeout &&
+      standstill_.any_since(head_since_))
+    return Outcome::errored(ErrorKind::internal, kStoodStill);
+  return outcome;
 }
 
 Outcome Host::explain_end(const std::optional<SpawnReply>& reply) const {

@@ -16,6 +16,7 @@
 #include "sandbox/runtime/language.hpp"
 #include "sandbox/runtime/program.hpp"
 #include "sandbox/runtime/spawner_client.hpp"
+#include "sandbox/runtime/standstill.hpp"
 
 namespace assay::sandbox {
 
@@ -36,7 +37,7 @@ class Host : public std::enable_shared_from_this<Host> {
   using Submit = std::function<void(std::shared_ptr<const Program>, std::string item,
                                     std::move_only_function<void(Outcome)> done)>;
   Host(asio::any_io_executor executor, std::shared_ptr<const Program> program, const Language* language,
-       Submit submit);
+       Submit submit, Standstill& standstill);
 
   /// Makes the jail and has the program loaded; `config` when that fails because of the program.
   Task<Result<void>> start(SpawnerClient* spawner, int host_fd, JailAccess access);
@@ -79,12 +80,14 @@ class Host : public std::enable_shared_from_this<Host> {
   void note_progress(size_t answers);
   void arm_deadline();
   void head_changed();
+  Outcome excuse(Outcome outcome);
   Outcome explain_end(const std::optional<SpawnReply>& reply) const;
 
   std::shared_ptr<const Program> program_;
   const Language* language_;
   asio::any_io_executor executor_;
   Submit submit_;
+  Standstill& standstill_;
   uint64_t jail_id_ = 0;
   UniqueFd pidfd_, listener_;
   asio::posix::stream_descriptor stream_;
@@ -98,10 +101,12 @@ class Host : public std::enable_shared_from_this<Host> {
   std::string out_;      // frames not yet written
   size_t out_begin_ = 0;
   bool waiting_to_write_ = false;
+  Clock::time_point head_since_{};
   Deadline head_deadline_{};
   bool deadline_armed_ = false;
 
   bool candidate_runs_ = false;
+  std::optional<Outcome> spoilt_;  // what was our fault in the candidate of the item at the head
   bool ready_ = false;
   bool leaving_ = false;
   Kill killed_ = Kill::none;

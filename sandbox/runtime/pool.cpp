@@ -88,7 +88,8 @@ struct Pool::Impl {
         options(options_),
         packages(executor_, options_.packages),
         scope(executor_),
-        housekeeping(executor_) {}
+        housekeeping(executor_),
+        standstill(executor_) {}
 
   asio::any_io_executor executor;
   PoolOptions options;
@@ -107,6 +108,7 @@ struct Pool::Impl {
   bool housekeeping_runs = false;
   Scope scope;
   asio::steady_timer housekeeping;
+  Standstill standstill;
 
   Queue& queue_of(const std::shared_ptr<const Program>& program);
   void forget_unused();
@@ -282,11 +284,13 @@ bool Pool::Impl::make_room(const Queue& wanting) {
 }
 
 void Pool::Impl::start_host(Queue& queue) {
-  auto host = std::make_shared<Host>(executor, queue.program, queue.language,
-                                     [this](std::shared_ptr<const Program> program, std::string item,
-                                            std::move_only_function<void(Outcome)> done) {
-                                       take({std::move(item), std::move(done), nullptr}, std::move(program));
-                                     });
+  auto host = std::make_shared<Host>(
+      executor, queue.program, queue.language,
+      [this](std::shared_ptr<const Program> program, std::string item,
+             std::move_only_function<void(Outcome)> done) {
+        take({std::move(item), std::move(done), nullptr}, std::move(program));
+      },
+      standstill);
   host->set_window(std::max<size_t>(1, options.window));
   queue.hosts.push_back(host);
   scope.spawn("host of " + queue.program->name, run_host(&queue, host));
@@ -522,6 +526,7 @@ Task<Outcome> Pool::evaluate(std::shared_ptr<const Program> program, std::string
 Task<> Pool::close() {
   if (std::exchange(impl_->closing, true)) co_return;
   impl_->housekeeping.cancel();
+  impl_->standstill.stop();
   impl_->packages.stop();
   for (auto& [key, queue] : impl_->queues) {
     for (Work& work : std::exchange(queue->waiting, {}))

@@ -122,7 +122,8 @@ Task<Result<void>> Installer::install(SpawnerClient* spawner, int host_fd, const
     co_return fail(ErrorKind::config,
                    "the paths of packages.folder and packages.wheelhouse have 500 bytes at most");
   if (stopped_) co_return fail(ErrorKind::cancelled, "the sandbox was closed");
-  host_ = std::make_shared<Host>(executor_, installer_of(program), language_named(kPackages), nullptr);
+  host_ = std::make_shared<Host>(executor_, installer_of(program), language_named(kPackages), nullptr,
+                                 standstill_);
 
   std::optional<Outcome> outcome;
   std::optional<IndexProxy> proxy;

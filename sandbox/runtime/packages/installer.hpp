@@ -27,7 +27,8 @@ class Installer {
   static const std::string& url_of(const PackageSources& sources, const Program& program);
 
   /// `disk` is where what takes long is done.
-  Installer(asio::any_io_executor executor, asio::thread_pool& disk) : executor_(executor), disk_(disk) {}
+  Installer(asio::any_io_executor executor, asio::thread_pool& disk)
+      : executor_(executor), disk_(disk), standstill_(executor) {}
 
   /// Fills `folder`, which is empty and writable for everybody. `config` with the resolver's own words when
   /// the requirements cannot be met, `cancelled` after stop(). `host_fd` is the host of kPackages.
@@ -40,6 +41,7 @@ class Installer {
 
   asio::any_io_executor executor_;
   asio::thread_pool& disk_;
+  Standstill standstill_;
   std::shared_ptr<Host> host_;
   bool stopped_ = false;
   std::optional<Error> fault_;  ///< found while it ran

@@ -1,4 +1,5 @@
 // Programs from samples, run for an evaluator in jails of their own.
+#include <thread>
 #include <tuple>
 
 #include "tests/unit/sandbox/pool_fixture.hpp"
@@ -151,5 +152,22 @@ TEST_CASE("candidate: an evaluator that runs out of time while it waits is told 
   CHECK((told || outcome.error.kind == ErrorKind::timeout));
   CHECK(std::chrono::steady_clock::now() - began < 20s);
   program->limits.wall = 20s;
+  CHECK(pool.evaluate(program, item("shell", "exit 5")).score == 5);
+}
+
+TEST_CASE("candidate: what goes wrong with it by our fault is no score of its evaluator's",
+          "[sandbox][candidate]") {
+  const std::string language = GENERATE("lua", "python", "node");
+  PoolFixture pool;
+  REQUIRE(pool.ok());
+  const auto program = asking(language);
+  CHECK(pool.evaluate(program, item("shell", "exit 5")).score == 5);
+  std::optional<Outcome> outcome;
+  pool->submit(program, item("shell", "sleep 100"), [&](Outcome ended) { outcome = std::move(ended); });
+  pool.run_until([&, begin = Clock::now()] { return Clock::now() - begin > 500ms; });
+  std::this_thread::sleep_for(3s);  // the worker stands still, and the candidate's second passes
+  pool.run_until([&] { return outcome.has_value(); });
+  CAPTURE(outcome->reason, outcome->error.message);
+  CHECK(outcome->error.kind == ErrorKind::internal);
   CHECK(pool.evaluate(program, item("shell", "exit 5")).score == 5);
 }

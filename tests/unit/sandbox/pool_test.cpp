@@ -1,6 +1,7 @@
 #include "sandbox/runtime/pool.hpp"
 
 #include <chrono>
+#include <thread>
 
 #include "tests/unit/sandbox/pool_fixture.hpp"
 
@@ -120,6 +121,32 @@ TEST_CASE("Pool: a top level that never ends is refused", "[sandbox][pool]") {
   REQUIRE(prepared.error().kind == ErrorKind::config);
   REQUIRE_FALSE(pool.prepare(make_program("string.find(('a'):rep(40), ('a-'):rep(40) .. 'b')", brief())));
   REQUIRE(pool.evaluate(make_program(kObedient), item(1)).score == 1);
+}
+
+TEST_CASE("Pool: time in which the worker stood still is nobody's timeout", "[sandbox][pool]") {
+  PoolFixture pool;
+  REQUIRE(pool.ok());
+  Limits limits;
+  limits.wall = 1s;
+  limits.load = 1s;
+  const auto lua = make_program("function run_evaluation() while true do end end", limits);
+  const auto python =
+      make_program("import time\ndef run_evaluation(item):\n    time.sleep(100)", limits, "test", "python");
+  const auto loading = make_program("while true do end", limits);
+  for (const auto& program : {lua, python, loading}) {
+    CAPTURE(program->language, program->source);
+    const ErrorKind kind = program == loading ? ErrorKind::config : ErrorKind::timeout;
+    CHECK(pool.evaluate(program, item(1)).error.kind == kind);
+    std::optional<Outcome> outcome;
+    pool->submit(program, item(1), [&](Outcome ended) { outcome = std::move(ended); });
+    pool.run_until([&, begin = Clock::now()] { return Clock::now() - begin > 300ms; });
+    REQUIRE(!outcome);
+    std::this_thread::sleep_for(limits.wall * slowness() + 2s);  // all deadlines pass
+    pool.run_until([&] { return outcome.has_value(); });
+    CAPTURE(outcome->error.message);
+    CHECK(outcome->error.kind == ErrorKind::internal);
+    CHECK(pool.evaluate(program, item(1)).error.kind == kind);
+  }
 }
 
 TEST_CASE("Pool: an item that is no JSON or too large ends alone", "[sandbox][pool]") {
