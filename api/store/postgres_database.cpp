@@ -19,6 +19,8 @@ constexpr auto kPatience = 40s;
 constexpr const char* kSession =
     "SET statement_timeout = '30s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = "
     "'30s';"
+    // Compiling takes longer than any of these queries.
+    "SET jit = off;"
     "SET client_encoding = 'UTF8'; SET client_min_messages = 'warning';"
     // What is acknowledged is on the disk, whatever the server's default is.
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = "

@@ -135,8 +135,29 @@ CREATE TABLE audit(
 CREATE INDEX audit_project ON audit(project, id);
 )sql";
 
+// Lists read nothing but the index and the rows that they show. Totals are kept.
+constexpr const char* kThird = R"sql(
+DROP INDEX runs_project;
+CREATE INDEX runs_listed ON runs(project, id, container, status) WHERE gone = 0;
+
+CREATE TABLE run_totals(
+  project INTEGER NOT NULL, container INTEGER NOT NULL, status INTEGER NOT NULL, n INTEGER NOT NULL,
+  PRIMARY KEY(project, container, status)) STRICT, WITHOUT ROWID;
+INSERT INTO run_totals SELECT project, container, status, count(*) FROM runs WHERE gone = 0 GROUP BY 1, 2, 3;
+CREATE TRIGGER runs_counted AFTER INSERT ON runs WHEN NEW.gone = 0 BEGIN
+  INSERT INTO run_totals VALUES(NEW.project, NEW.container, NEW.status, 1)
+    ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER runs_recounted AFTER UPDATE OF status, gone ON runs BEGIN
+  UPDATE run_totals SET n = n - 1 WHERE OLD.gone = 0 AND project = OLD.project AND container = OLD.container AND
+    status = OLD.status;
+  INSERT INTO run_totals SELECT NEW.project, NEW.container, NEW.status, 1 WHERE NEW.gone = 0
+    ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+)sql";
+
 }  // namespace
 
-const std::vector<const char*> kSqliteMigrations = {kFirst, kSecond};
+const std::vector<const char*> kSqliteMigrations = {kFirst, kSecond, kThird};
 
 }  // namespace assay::api

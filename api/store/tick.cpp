@@ -71,6 +71,17 @@ void clear_container(Database& db) {
   if (cleared == 0) db.run("DELETE FROM containers WHERE id = ?", container);
 }
 
+/// What the triggers of the schema have noted of the runs' statuses becomes one row for each again.
+void gather_totals(Database& db) {
+  db.run(db.either(
+      "DELETE FROM run_totals WHERE n = 0",
+      "WITH many AS (SELECT project, container, status FROM run_totals GROUP BY 1, 2, 3 HAVING "
+      "count(*) > 1), noted AS (DELETE FROM run_totals t USING many m WHERE t.project = m.project "
+      "AND t.container = m.container AND t.status = m.status RETURNING t.*) "
+      "INSERT INTO run_totals SELECT project, container, status, sum(n) FROM noted GROUP BY 1, 2, 3 "
+      "HAVING sum(n) <> 0"));
+}
+
 void clear_run(Database& db) {
   const auto run = db.integer("SELECT id FROM runs WHERE gone = 1 LIMIT 1");
   if (!run) return;
@@ -115,6 +126,7 @@ Task<Answer<TickAnswer>> SqlStore::tick() {
     clear_dataset(db);
     clear_container(db);
     clear_run(db);
+    gather_totals(db);
     return {};
   });
   if (!tidied) co_return std::unexpected(tidied.error());

@@ -570,6 +570,42 @@ TEST_CASE("Store: a deleted run is gone at once, and its rows in time", "[api][s
   CHECK(f.wait(f.store().count_results(row, {})) == 0);
 }
 
+TEST_CASE("Store: totals follow every change of a run", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  const auto totals = [&] {
+    std::vector<int64_t> found{f.wait(f.store().runs(f.access(), {}, {}))->total};
+    for (const auto status : {RunStatus::queued, RunStatus::running, RunStatus::cancelled}) {
+      RunFilter filter;
+      filter.status = status;
+      const auto list = f.wait(f.store().runs(f.access(), filter, {}));
+      CHECK(static_cast<int64_t>(list->data.size()) == list->total);
+      found.push_back(list->total);
+    }
+    return found;
+  };
+  using Totals = std::vector<int64_t>;
+  const bool ticks = GENERATE(false, true);  // between the changes
+  const auto changed = [&] {
+    if (ticks) REQUIRE(f.wait(f.store().tick()));
+    return totals();
+  };
+  CHECK(changed() == Totals{0, 0, 0, 0});
+  const auto first = f.create_run(6, 3);
+  f.create_run(6, 3);
+  CHECK(changed() == Totals{2, 2, 0, 0});
+  const auto worker = f.add_worker("one", "b");
+  const auto lease = f.claim(worker)[0];
+  f.accept(worker, lease);
+  CHECK(changed() == Totals{2, 1, 1, 0});
+  REQUIRE(f.wait(f.store().cancel_run(f.access(), first)));
+  CHECK(changed() == Totals{2, 1, 0, 1});
+  REQUIRE(f.wait(f.store().delete_run(f.access(), first)));
+  CHECK(changed() == Totals{1, 1, 0, 0});
+  for (int i = 0; i < 3; ++i) REQUIRE(f.wait(f.store().tick()));
+  CHECK(totals() == Totals{1, 1, 0, 0});
+  CHECK(f.wait(f.store().runs({f.other(), {}}, {}, {}))->total == 0);
+}
+
 TEST_CASE("Store: ended runs are kept as long as the operator says", "[api][store]") {
   LeasePolicy policy;
   policy.retention = std::chrono::milliseconds(1);
