@@ -268,6 +268,8 @@ Task<Result<std::string>> watch(ApiClient& api, std::string run, Progress& progr
     progress.update({"evaluating", counts.value("items_done", uint64_t{0}),
                      counts.value("items_total", uint64_t{0}), counts.value("errors", uint64_t{0}),
                      Progress::Unit::items});
+    // A worker that starts beside us needs a moment to be heard of.
+    if (Clock::now() - began > 3s) progress.note_waiting(json->value("waiting_for", std::string()));
     const std::string status = json->value("status", std::string());
     if (stop || (status != "queued" && status != "running")) co_return answer->body;
     // Short runs end within a glance; long ones are asked about a few times a second.

@@ -45,6 +45,15 @@ void Progress::finish(Clock::time_point now) {
   drawn_.reset();
 }
 
+void Progress::note_waiting(const std::string& what, Clock::time_point now) {
+  if (what == waiting_) return;
+  waiting_ = what;
+  if (what.empty()) return;
+  finish(now);
+  std::fprintf(out_, "waiting for %s\n", printable(what).c_str());
+  std::fflush(out_);
+}
+
 void Progress::draw(Clock::time_point now) {
   last_line_ = line();
   if (options_.terminal)

@@ -33,6 +33,8 @@ class Progress {
   /// `out` stays the caller's and must live longer.
   Progress(std::FILE* out, Options options) : out_(out), options_(options) {}
   void update(const State& state, Clock::time_point now = Clock::now());
+  /// A line of its own that says what the task waits for, when that is news; empty: it waits no longer.
+  void note_waiting(const std::string& what, Clock::time_point now = Clock::now());
   /// Draws the last state and ends the line; nothing when nothing was ever drawn.
   void finish(Clock::time_point now = Clock::now());
 
@@ -52,6 +54,7 @@ class Progress {
   std::deque<Sample> samples_;
   std::optional<Clock::time_point> drawn_;
   std::string last_line_;
+  std::string waiting_;
 };
 
 }  // namespace assay::cli

@@ -158,6 +158,7 @@ Task<Result<Json>> follow(daemon::ApiClient& api, std::string path, Progress& pr
       attempt = 0;
       last = std::move(*data);
       const Json done = last.value("progress", Json::object());
+      progress.note_waiting(text_of(last, "waiting_for"));
       progress.update({.phase = state_of(last),
                        .done = static_cast<uint64_t>(number_of(done, "items_done")),
                        .total = static_cast<uint64_t>(number_of(done, "items_total")),

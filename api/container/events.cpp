@@ -1,6 +1,7 @@
 #include "api/container/events.hpp"
 
 #include "api/container/run_json.hpp"
+#include "api/container/waiting.hpp"
 #include "api/json_text.hpp"
 
 namespace assay::api {
@@ -11,7 +12,7 @@ using namespace std::chrono_literals;
 constexpr auto kLook = 500ms;
 constexpr auto kSilence = 15s;
 
-std::string progress_of(const Run& run) {
+std::string progress_of(const Run& run, const std::string& waiting) {
   std::string out;
   {
     JsonObject object(out);
@@ -19,6 +20,7 @@ std::string progress_of(const Run& run) {
     object.text("status", to_string(run.status));
     object.raw("paused", run.paused ? "true" : "false");
     append_progress(object, run);
+    object.maybe_text("waiting_for", waiting);
     if (!run.error.empty()) object.text("error", run.error);
   }
   return out;
@@ -37,7 +39,8 @@ class Events final : public BodyWriter {
       // A store that is away comes back; a run that was deleted does not.
       if (!run && run.error().status != 503) co_return end();
       if (run) {
-        auto now = progress_of(*run);
+        const auto waiting = co_await waiting_for(context_, *run);
+        auto now = progress_of(*run, waiting);
         ended_ = is_terminal(run->status);
         if (ended_ || now != last_) {
           last_ = now;

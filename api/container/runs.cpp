@@ -5,6 +5,7 @@
 #include "api/container/list.hpp"
 #include "api/container/results.hpp"
 #include "api/container/run_json.hpp"
+#include "api/container/waiting.hpp"
 #include "api/metrics.hpp"
 #include "api/planner.hpp"
 #include "api/routes.hpp"
@@ -104,11 +105,13 @@ Task<Answer<Response>> show(Context& context, const Run& run) {
     if (!partial) co_return std::unexpected(partial.error());
     metrics = std::move(*partial);
   }
+  const auto waiting = co_await waiting_for(context, run);
   Response response;
   Answer<> shown;
   {
     JsonObject object(response.body);
     append_run(object, run, metrics);
+    object.maybe_text("waiting_for", waiting);
     if (is_terminal(run.status) && run.outcomes > 0)
       shown = co_await append_first_results(context, run, object);
   }

@@ -21,7 +21,7 @@ constexpr size_t kPoolDescriptors = 16;  // the spawner's socket, host programs,
 constexpr size_t kHostDescriptors = 2;
 constexpr size_t kHosts = 12;
 constexpr size_t kTogether = 8;  // rows that wait for their deadline
-constexpr size_t kResidentGrowth = 48U << 20;
+[[maybe_unused]] constexpr size_t kResidentGrowth = 48U << 20;
 
 Limits limits_of(Pace pace, bool starts_quickly) {
   Limits limits;

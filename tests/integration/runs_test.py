@@ -144,12 +144,24 @@ class Runs(Case):
     def test_labels_and_requirements_direct_runs(self):
         self.furnish(rows=4)
         run = self.create(labels=["gpu:a100"])
+        elsewhere = self.create(environment="elsewhere")
+
+        def waits_for(run):
+            return self.ok("GET", f"/v1/evaluation/runs/{run}").get("waiting_for", "")
+        self.assertEqual(waits_for(run), "a worker: none has been heard of for a minute")
         self.start_worker("plain")
         other = self.create()
         self.assertEqual(self.finished(other)["status"], "completed")
+        self.assertEqual(waits_for(other), "")
         self.assertEqual(self.ok("GET", f"/v1/evaluation/runs/{run}")["status"], "queued")
+        self.assertEqual(waits_for(run), "a worker with the labels of the run: the one that has most of them lacks gpu:a100")
+        self.assertEqual(waits_for(elsewhere), "a worker of the environment elsewhere: those that are up serve main")
+        watcher = self.start(BIN / "assay", "runs", "watch", run, "--api", f"unix:{self.socket}", "--key-file", self.key_file)
+        wait_until(lambda: "waiting for a worker with the labels" in watcher.output(), "the watcher says what is waited for")
         self.start_worker("strong", worker_labels="gpu:a100")
         self.assertEqual(self.finished(run)["status"], "completed")
+        self.assertEqual(waits_for(run), "")
+        self.assertEqual(watcher.wait(), 0)
         table = self.assay("workers", "--api", f"unix:{self.socket}", "--key-file", self.key_file)[0]
         self.assertRegex(table, r"strong .*gpu:a100.*language:lua")
 

@@ -84,6 +84,19 @@ TEST_CASE("Progress: a new phase has a line and a rate of its own", "[cli][progr
         "waiting 0\n");
 }
 
+TEST_CASE("Progress: what is waited for is said once, on a line of its own", "[cli][progress]") {
+  Screen screen({.terminal = true});
+  screen.progress.note_waiting("");
+  screen.at(0ms, {"queued", 0, 0});
+  for (int i = 0; i < 3; ++i) screen.progress.note_waiting("a \x1b[31mworker");
+  screen.at(1s, {"queued", 0, 0});
+  screen.progress.note_waiting("");
+  const std::string text = screen.text();
+  CHECK(text.find("\nwaiting for a ") != std::string::npos);
+  CHECK(text.find("\x1b[31m") == std::string::npos);
+  CHECK(text.find("waiting for", text.find("waiting for") + 1) == std::string::npos);
+}
+
 TEST_CASE("Progress: the rate is that of the last seconds", "[cli][progress]") {
   Screen screen({.plain_line = 60s});
   screen.at(0ms, {"evaluating", 0, 100'000});
