@@ -40,12 +40,12 @@ std::string evaluator_spec(const Evaluator& evaluator, size_t index) {
   return dump_json(spec);
 }
 
-Task<Answer<Pinned>> pin_evaluators(Store& store, int64_t project, std::vector<std::string> names) {
+Task<Answer<Pinned>> pin_evaluators(Store& store, Access access, std::vector<std::string> names) {
   Pinned pinned;
   pinned.specs = "[";
   for (size_t i = 0; i < names.size(); ++i) {
     const std::string param = "evaluators[" + std::to_string(i) + ']';
-    auto evaluator = co_await store.evaluator(project, names[i]);
+    auto evaluator = co_await store.evaluator(access, names[i]);
     if (!evaluator) {
       evaluator.error().param = param;
       co_return std::unexpected(evaluator.error());
@@ -185,9 +185,17 @@ void set_terms(NewRun& plan, const RunRequest& request, const Pinned& pinned) {
     plan.evaluators.push_back({evaluator.row, evaluator.version});
 }
 
-void set_shards(NewRun& plan, const RunRequest& request) {
+/// So many that nobody waits for the store while they are made.
+constexpr int64_t kMostShards = 100'000;
+
+Answer<> set_shards(NewRun& plan, const RunRequest& request) {
   plan.shard_size = request.shard_size.value_or(default_shard_size(plan.run.items));
   plan.run.shards = (plan.run.items + plan.shard_size - 1) / plan.shard_size;
+  if (plan.run.shards <= kMostShards) return {};
+  const auto least = (plan.run.items + kMostShards - 1) / kMostShards;
+  return invalid("shard_size", "this would make " + std::to_string(plan.run.shards) +
+                                   " shards; the most is " + std::to_string(kMostShards) + ": use at least " +
+                                   std::to_string(least) + ", or leave it out");
 }
 
 /// The source of one side of a run that there was.
@@ -230,7 +238,7 @@ Task<Answer<NewRun>> plan_again(Store& store, Access access, RunRequest request)
   }
   if (!is_terminal(source->status))
     co_return refuse(409, "run_not_finished", "the source run has not ended yet", "source_run");
-  const auto pinned = co_await pin_evaluators(store, access.project, request.evaluators);
+  const auto pinned = co_await pin_evaluators(store, access, request.evaluators);
   if (!pinned) co_return std::unexpected(pinned.error());
   ASSAY_CO_OK(check_size(source->items, pinned->evaluators.size(), source->trials * source->models));
   auto rows = co_await store.run_rows(source->row);
@@ -246,7 +254,7 @@ Task<Answer<NewRun>> plan_again(Store& store, Access access, RunRequest request)
   plan.run.spec = run_spec(plan.run, *pinned, dump_json(spec["models"]), dump_json(spec["sample"]),
                            dump_json(spec["ground_truth"]));
   plan.run.detail = detail_again(*source, request, *pinned);
-  set_shards(plan, request);
+  ASSAY_CO_OK(set_shards(plan, request));
   plan.sources = {{SourceKind::container, source->container}};
   for (const auto* side : {"sample", "ground_truth"}) {
     const auto found = co_await source_of(store, access, spec[side]);
@@ -262,7 +270,8 @@ Task<Answer<NewRun>> plan_again(Store& store, Access access, RunRequest request)
 
 int64_t default_shard_size(int64_t items) {
   constexpr int64_t kShards = 64, kSmallest = 16, kLargest = 512;
-  return std::clamp((items + kShards - 1) / kShards, kSmallest, kLargest);
+  const int64_t size = std::clamp((items + kShards - 1) / kShards, kSmallest, kLargest);
+  return std::max(size, (items + kMostShards - 1) / kMostShards);
 }
 
 std::vector<int64_t> choose_rows(int64_t from, int64_t to, int64_t count, uint64_t seed) {
@@ -286,7 +295,7 @@ Task<Answer<NewRun>> plan_run(Store& store, Access access, RunRequest request) {
   ASSAY_CO_OK(check_kinds(request));
   const auto container = co_await store.container(access, request.container);
   if (!container) co_return std::unexpected(container.error());
-  const auto pinned = co_await pin_evaluators(store, access.project, request.evaluators);
+  const auto pinned = co_await pin_evaluators(store, access, request.evaluators);
   if (!pinned) co_return std::unexpected(pinned.error());
   auto sample = co_await resolve_side(store, access, *container, request.sample, "sample");
   if (!sample) co_return std::unexpected(sample.error());
@@ -307,7 +316,7 @@ Task<Answer<NewRun>> plan_run(Store& store, Access access, RunRequest request) {
   plan.run.trials = request.trials;
   plan.run.spec = run_spec(plan.run, *pinned, "[\"\"]", worker_json(*sample), worker_json(*truth));
   plan.run.detail = run_detail(request, *container, *pinned, *sample, *truth);
-  set_shards(plan, request);
+  ASSAY_CO_OK(set_shards(plan, request));
   plan.container = container->row;
   plan.sources = {
       {SourceKind::container, container->row}, {sample->kind, sample->row}, {truth->kind, truth->row}};

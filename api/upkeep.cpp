@@ -12,7 +12,7 @@ Task<bool> finish_run(Context& context, Run run) {
     log::warn("metrics could not be computed yet", {{"run", run.id}, {"error", metrics.error().message}});
     co_return false;
   }
-  const auto finished = co_await context.store.finish_run(run.row, std::move(*metrics));
+  const auto finished = co_await context.store.finish_run(run.row, run.retries, std::move(*metrics));
   context.metrics.forget(run.row);
   if (finished && *finished)
     log::info(run.error.empty() ? "run completed" : "run ended in error",

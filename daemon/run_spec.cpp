@@ -33,12 +33,12 @@ sandbox::Limits limits_from(const Json& json, sandbox::Limits limits) {
   return limits;
 }
 
-Result<RunEvaluator> evaluator_from(const Json& json) {
+Result<RunEvaluator> evaluator_from(const Json& json, const std::string& run) {
   RunEvaluator evaluator;
   evaluator.name = json.at("name").get<std::string>();
   if (json.at("type") != "code")
     return fail(ErrorKind::config, "evaluator " + evaluator.name + ": this worker runs code evaluators only");
-  ASSAY_TRY(evaluator.program, program_from(json));
+  ASSAY_TRY(evaluator.program, program_from(json, run));
   if (json.contains("pass_threshold") && json["pass_threshold"].is_number())
     evaluator.pass_threshold = json["pass_threshold"].get<double>();
   return evaluator;
@@ -70,13 +70,14 @@ std::string Side::rows_path() const {
   return type == Type::dataset ? "/v1/datasets/" + id + "/rows" : "/v1/containers/" + id + "/logs";
 }
 
-Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluator) {
+Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluator, const std::string& run) {
   auto program = std::make_shared<sandbox::Program>();
   program->name = evaluator.at("name").get<std::string>();
   program->language = evaluator.at("language").get<std::string>();
   program->source = evaluator.at("code").get<std::string>();
   if (evaluator.contains("params")) program->params = dump_json(evaluator["params"]);
   program->isolation = evaluator.value("isolation", program->isolation);
+  if (program->isolation == "run") program->run = run;
   program->grants = evaluator.value("grants", program->grants);
   program->requirements = evaluator.value("requirements", program->requirements);
   const auto* const language = sandbox::language_named(program->language);
@@ -99,7 +100,7 @@ Result<RunSpec> run_spec_from(std::string_view text) {
     spec.trials = json.at("trials").get<int>();
     spec.models = static_cast<int>(json.at("models").size());
     for (const auto& entry : json.at("evaluators")) {
-      ASSAY_TRY(auto evaluator, evaluator_from(entry));
+      ASSAY_TRY(auto evaluator, evaluator_from(entry, spec.id));
       spec.evaluators.push_back(std::move(evaluator));
     }
     spec.sample = side_from(json.at("sample"));

@@ -16,7 +16,8 @@ namespace assay::daemon {
 
 /// An evaluator's code and limits, from the definition that the API keeps; `config` for what this build
 /// cannot run.
-Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluator);
+Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluator,
+                                                             const std::string& run = {});
 
 struct RunEvaluator {
   std::string name;

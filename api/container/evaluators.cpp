@@ -66,15 +66,23 @@ Task<Answer<Response>> list_evaluators(Context& context, Request& request) {
   Query query(request.query);
   const Page page = read_page(query);
   ASSAY_CO_OK(query.done());
-  const auto found = co_await context.store.evaluators(request.principal.project(), page);
+  const auto found = co_await context.store.evaluators(request.principal.access, page);
   if (!found) co_return std::unexpected(found.error());
   co_return list_response(found->data, found->total, append_evaluator);
 }
 
 Task<Answer<Response>> get_evaluator(Context& context, Request& request) {
-  const auto found = co_await context.store.evaluator(request.principal.project(), request.parameters[0]);
+  const auto found = co_await context.store.evaluator(request.principal.access, request.parameters[0]);
   if (!found) co_return std::unexpected(found.error());
   co_return evaluator_response(*found);
+}
+
+/// One of no container is everybody's to use, and so not a key's of some containers to change.
+Answer<> may_change(const Access& access, const Evaluator& evaluator) {
+  const auto spec = parse_json(evaluator.spec);
+  if (access.containers.empty() || (spec && spec->contains("container_id"))) return {};
+  return refuse(403, "key_of_containers",
+                "this API key is for some containers only, and the evaluator belongs to none of them");
 }
 
 /// The evaluator as a request would have to spell it, with the fields of `patch` put over it.
@@ -93,25 +101,25 @@ Answer<Json> patched(const Evaluator& stored, const Json& patch) {
 Task<Answer<Response>> patch_evaluator(Context& context, Request& request) {
   const auto json = parse_json(request.body);
   if (!json) co_return refuse(400, "invalid_json", json.error().message);
-  const int64_t project = request.principal.project();
-  const auto stored = co_await context.store.evaluator(project, request.parameters[0]);
+  const auto& access = request.principal.access;
+  const auto stored = co_await context.store.evaluator(access, request.parameters[0]);
   if (!stored) co_return std::unexpected(stored.error());
+  ASSAY_CO_OK(may_change(access, *stored));
   const auto whole = patched(*stored, *json);
   if (!whole) co_return std::unexpected(whole.error());
-  auto evaluator = co_await checked(context, request.principal.access, *whole);
+  auto evaluator = co_await checked(context, access, *whole);
   if (!evaluator) co_return std::unexpected(evaluator.error());
   evaluator->id = stored->id;
   evaluator->version = stored->version + 1;
   evaluator->created_at = stored->created_at;
   evaluator->updated_at = now_ms();
-  const auto updated = co_await context.store.update_evaluator(project, *evaluator);
+  const auto updated = co_await context.store.update_evaluator(access, *evaluator);
   if (!updated) co_return std::unexpected(updated.error());
   co_return evaluator_response(*evaluator);
 }
 
 Task<Answer<Response>> remove_evaluator(Context& context, Request& request) {
-  const auto gone =
-      co_await context.store.delete_evaluator(request.principal.project(), request.parameters[0]);
+  const auto gone = co_await context.store.delete_evaluator(request.principal.access, request.parameters[0]);
   if (!gone) co_return std::unexpected(gone.error());
   co_return deleted_response("evaluator", gone->id);
 }

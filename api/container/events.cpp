@@ -2,6 +2,7 @@
 
 #include "api/container/run_json.hpp"
 #include "api/container/waiting.hpp"
+#include "api/http/route.hpp"
 #include "api/json_text.hpp"
 
 namespace assay::api {
@@ -28,13 +29,15 @@ std::string progress_of(const Run& run, const std::string& waiting) {
 
 class Events final : public BodyWriter {
  public:
-  Events(Context& context, Access access, std::string run)
-      : context_(context), access_(std::move(access)), run_(std::move(run)) {}
+  Events(Context& context, std::string key, Access access, std::string run)
+      : context_(context), key_(std::move(key)), access_(std::move(access)), run_(std::move(run)) {}
 
   Task<Answer<std::string>> next() override {
     if (ended_) co_return std::string();
     const Deadline silent = Clock::now() + kSilence;
     for (;;) {
+      const auto allowed = co_await admit_again(context_, key_);
+      if (!allowed && allowed.error().status != 503) co_return end();
       const auto run = co_await context_.store.run(access_, run_);
       // A store that is away comes back; a run that was deleted does not.
       if (!run && run.error().status != 503) co_return end();
@@ -61,6 +64,7 @@ class Events final : public BodyWriter {
   }
 
   Context& context_;
+  std::string key_;
   Access access_;
   std::string run_;
   std::string last_;
@@ -75,7 +79,7 @@ Task<Answer<Response>> run_events(Context& context, Request& request) {
   Response response;
   response.content_type = "text/event-stream";
   response.headers.emplace_back("Cache-Control", "no-store");
-  response.writer = std::make_unique<Events>(context, request.principal.access, run->id);
+  response.writer = std::make_unique<Events>(context, request.key, request.principal.access, run->id);
   co_return response;
 }
 

@@ -6,8 +6,9 @@
 
 namespace assay::api {
 
-/// `event: progress` with {"status","paused","progress":{…},"waiting_for"?} whenever that has changed (looked at every half
-/// second), and at the end `event: end`. A comment now and then keeps proxies from closing the connection.
+/// `event: progress` with {"status","paused","progress":{…},"waiting_for"?} whenever that has changed (looked
+/// at every half second), and at the end `event: end`. A comment now and then keeps proxies from closing the
+/// connection.
 Task<Answer<Response>> run_events(Context& context, Request& request);
 
 }  // namespace assay::api

@@ -33,6 +33,10 @@ std::unexpected<Problem> too_many(Clock::duration wait, std::string message) {
   return std::unexpected(std::move(problem));
 }
 
+std::unexpected<Problem> unknown_key() {
+  return refuse(401, "invalid_api_key", "this API key is not known, or was revoked");
+}
+
 /// Whoever tries keys is slowed down. A key that was good before is not kept out by what others try from the
 /// same address, so that nobody can stop the workers behind a proxy.
 Task<Answer<Principal>> authenticate(Context& context, Request& request) {
@@ -55,7 +59,7 @@ Task<Answer<Principal>> authenticate(Context& context, Request& request) {
   }
   context.keys.forget(hash);
   context.bad_keys.take(request.peer);
-  co_return refuse(401, "invalid_api_key", "this API key is not known, or was revoked");
+  co_return unknown_key();
 }
 
 /// What workers do for their runs is not limited by the rate: a heartbeat refused costs a lease, and the work
@@ -161,9 +165,23 @@ Task<Answer<const Route*>> admit(Context& context, std::span<const Route> routes
       co_return refuse(422, "invalid_value", "an Idempotency-Key has at most 255 characters",
                        "Idempotency-Key");
     if (!is_storable(key)) co_return invalid("Idempotency-Key", "an Idempotency-Key must be UTF-8");
-    request.receipt = Receipt{std::string(key), "", ""};
+    request.receipt = Receipt{request.principal.key_id + ':' + std::string(key), "", ""};
   }
   co_return &route;
+}
+
+Task<Answer<>> admit_again(Context& context, std::string key) {
+  const auto asked = Clock::now();
+  const auto seen = context.keys.find(key, asked);
+  if (seen && seen->fresh) co_return Answer<>{};
+  const auto principal = co_await context.store.principal(key);
+  if (!principal) co_return std::unexpected(principal.error());
+  if (!*principal) {
+    context.keys.forget(key);
+    co_return unknown_key();
+  }
+  context.keys.keep(key, **principal, asked);
+  co_return Answer<>{};
 }
 
 Task<Answer<Response>> handle(Context& context, const Route& route, Request& request) {

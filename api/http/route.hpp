@@ -50,6 +50,8 @@ Found find_route(std::span<const Route> routes, Request& request);
 
 /// Everything that is decided before the body is read: route, key, scope, content type.
 Task<Answer<const Route*>> admit(Context& context, std::span<const Route> routes, Request& request);
+/// For answers that take long: whether the API key (Request::key) is still good, as of a second ago.
+Task<Answer<>> admit_again(Context& context, std::string key);
 /// Runs the handler; a request that was done before under its Idempotency-Key gets that answer.
 Task<Answer<Response>> handle(Context& context, const Route& route, Request& request);
 

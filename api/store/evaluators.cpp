@@ -17,12 +17,23 @@ Evaluator evaluator_from(const Rows& row) {
   return evaluator;
 }
 
-Answer<Evaluator> find_evaluator(Database& db, int64_t project, const std::string& name) {
-  auto row = db.query(
-      "SELECT id, public_id, name, version, spec, created_at, updated_at FROM evaluators "
-      "WHERE project = ?1 AND gone = 0 AND (public_id = ?2 OR name = ?2) ORDER BY public_id = ?2 DESC LIMIT "
-      "1",
-      project, name);
+#define ASSAY_EVALUATORS                                                                                  \
+  "SELECT id, public_id, name, version, spec, created_at, updated_at FROM evaluators WHERE project = ?1 " \
+  "AND gone = 0 AND "
+// A key of some containers sees the evaluators of these and of none: ?2 lists them.
+#define ASSAY_SQLITE_SEEN                                                                      \
+  "(?2 = '' OR coalesce(json_extract(spec, '$.container_id'), '') = '' OR json_extract(spec, " \
+  "'$.container_id') "                                                                         \
+  "IN (SELECT public_id FROM containers WHERE id IN " ASSAY_SQLITE_LIST("?2") "))"
+#define ASSAY_POSTGRES_SEEN                                                                                 \
+  "(?2 = '' OR coalesce(spec::jsonb->>'container_id', '') = '' OR spec::jsonb->>'container_id' IN (SELECT " \
+  "public_id FROM containers WHERE id = ANY(string_to_array(?2, ',')::bigint[])))"
+#define ASSAY_NAMED " AND (public_id = ?3 OR name = ?3) ORDER BY public_id = ?3 DESC LIMIT 1"
+
+Answer<Evaluator> find_evaluator(Database& db, const Access& access, const std::string& name) {
+  auto row = db.query(db.either(ASSAY_EVALUATORS ASSAY_SQLITE_SEEN ASSAY_NAMED,
+                                ASSAY_EVALUATORS ASSAY_POSTGRES_SEEN ASSAY_NAMED),
+                      access.project, comma_list(access.containers), name);
   if (!row.step()) return not_found("evaluator", name, "evaluator");
   return evaluator_from(row);
 }
@@ -53,32 +64,36 @@ Task<Answer<>> SqlStore::create_evaluator(int64_t project, Evaluator evaluator,
   });
 }
 
-Task<Answer<Listing<Evaluator>>> SqlStore::evaluators(int64_t project, Page page) {
+#define ASSAY_COUNT "SELECT count(*) FROM evaluators WHERE project = ?1 AND gone = 0 AND "
+#define ASSAY_PAGE " ORDER BY id DESC LIMIT ?3 OFFSET ?4"
+
+Task<Answer<Listing<Evaluator>>> SqlStore::evaluators(Access access, Page page) {
   return read([=](Database& db) -> Answer<Listing<Evaluator>> {
+    const auto seen = comma_list(access.containers);
     Listing<Evaluator> list;
-    list.total =
-        db.integer("SELECT count(*) FROM evaluators WHERE project = ? AND gone = 0", project).value_or(0);
-    auto row = db.query(
-        "SELECT id, public_id, name, version, spec, created_at, updated_at FROM evaluators "
-        "WHERE project = ? AND gone = 0 ORDER BY id DESC LIMIT ? OFFSET ?",
-        project, page.limit, page.offset);
+    list.total = db.integer(db.either(ASSAY_COUNT ASSAY_SQLITE_SEEN, ASSAY_COUNT ASSAY_POSTGRES_SEEN),
+                            access.project, seen)
+                     .value_or(0);
+    auto row = db.query(db.either(ASSAY_EVALUATORS ASSAY_SQLITE_SEEN ASSAY_PAGE,
+                                  ASSAY_EVALUATORS ASSAY_POSTGRES_SEEN ASSAY_PAGE),
+                        access.project, seen, page.limit, page.offset);
     while (row.step()) list.data.push_back(evaluator_from(row));
     return list;
   });
 }
 
-Task<Answer<Evaluator>> SqlStore::evaluator(int64_t project, std::string name) {
-  return read([=](Database& db) -> Answer<Evaluator> { return find_evaluator(db, project, name); });
+Task<Answer<Evaluator>> SqlStore::evaluator(Access access, std::string name) {
+  return read([=](Database& db) -> Answer<Evaluator> { return find_evaluator(db, access, name); });
 }
 
-Task<Answer<>> SqlStore::update_evaluator(int64_t project, Evaluator evaluator) {
+Task<Answer<>> SqlStore::update_evaluator(Access access, Evaluator evaluator) {
   return write([=](Database& db) -> Answer<> {
-    ASSAY_TRY(const auto stored, find_evaluator(db, project, evaluator.id));
+    ASSAY_TRY(const auto stored, find_evaluator(db, access, evaluator.id));
     if (stored.version + 1 != evaluator.version)
       return refuse(409, "version_conflict", "the evaluator was changed meanwhile; read it again");
     const auto taken =
         db.integer("SELECT 1 FROM evaluators WHERE project = ? AND name = ? AND gone = 0 AND id <> ?",
-                   project, evaluator.name, stored.row);
+                   access.project, evaluator.name, stored.row);
     if (taken) return evaluator_name_taken();
     db.run("UPDATE evaluators SET name = ?, version = ?, spec = ?, updated_at = ? WHERE id = ?",
            evaluator.name, evaluator.version, evaluator.spec, evaluator.updated_at, stored.row);
@@ -87,9 +102,9 @@ Task<Answer<>> SqlStore::update_evaluator(int64_t project, Evaluator evaluator) 
   });
 }
 
-Task<Answer<Evaluator>> SqlStore::delete_evaluator(int64_t project, std::string name) {
+Task<Answer<Evaluator>> SqlStore::delete_evaluator(Access access, std::string name) {
   return write([=](Database& db) -> Answer<Evaluator> {
-    ASSAY_TRY(auto evaluator, find_evaluator(db, project, name));
+    ASSAY_TRY(auto evaluator, find_evaluator(db, access, name));
     // Kept, unnamed: finished runs point to its versions. First: see delete_container().
     db.run("UPDATE evaluators SET gone = 1 WHERE id = ?", evaluator.row);
     const auto used = db.integer(

@@ -79,6 +79,7 @@ Task<Answer<std::vector<KeyInfo>>> SqlStore::keys() {
       key.name = row.text(2);
       key.scopes = static_cast<unsigned>(row.integer(3));
       if (const auto list = row.text(4); !list.empty()) key.containers = labels_of(db, list);
+      if (row.view(4).size() > 0 && key.containers.empty()) key.containers.emplace_back("(deleted)");
       key.created_at = row.integer(5);
       key.revoked_at = row.integer(6);
       keys.push_back(std::move(key));

@@ -50,6 +50,14 @@ std::unexpected<Problem> run_finished() {
   return refuse(409, "run_finished", "the run has ended: its outcomes are not wanted any more");
 }
 
+/// As the run is now; it stays so until the transaction ends.
+bool has_ended(Database& db, const RunRow& run) {
+  const auto open = db.integer(db.either("SELECT 1 FROM runs WHERE id = ? AND status < 2",
+                                         "SELECT 1 FROM runs WHERE id = ? AND status < 2 FOR SHARE"),
+                               run.row);
+  return !open;
+}
+
 enum class Completion { done, repeated };
 
 Answer<Completion> check_complete(Database& db, const RunRow& run, const KnownWorker& worker,
@@ -117,8 +125,11 @@ Task<Answer<AppendAnswer>> SqlStore::append(WorkerRef who, LeaseRef lease, Outco
     if (run.status >= RunStatus::finalizing || shard.state == kEnded) return run_finished();
     ASSAY_OK(check_identities(batch, shard.shape));
     const auto size = static_cast<int64_t>(batch.rows.size());
-    // From before a retry: the run has forgotten such outcomes on purpose.
-    if (lease.epoch <= shard.retry_epoch) return AppendAnswer{0, 0, size, false};
+    // From before a retry: the run has forgotten such outcomes on purpose. Beyond what was ever leased: no
+    // lease of this database's.
+    if (lease.epoch <= shard.retry_epoch || lease.epoch > shard.epoch) return AppendAnswer{0, 0, size, false};
+    // The run does not wait for this shard, so it may have ended while we waited for the lock, or end now.
+    if (shard.state == kAside && has_ended(db, run)) return run_finished();
     const auto counts = insert_outcomes(db, run.row, batch);
     const bool held = holds(shard, worker, lease);
     if (counts.inserted > 0) {

@@ -117,6 +117,9 @@ CREATE TABLE outcomes(
 // Lists read nothing but the index and the rows that they show. Totals are sums: each change of a run's
 // status adds rows to run_totals, which nobody waits for and tick() gathers.
 constexpr const char* kSecond = R"sql(
+-- Counted up by each retry: metrics that were computed of the run before it are not of the run after it.
+ALTER TABLE runs ADD COLUMN retries bigint NOT NULL DEFAULT 0;
+
 DROP INDEX runs_project;
 CREATE INDEX runs_listed ON runs(project, id, container, status) WHERE gone = 0;
 

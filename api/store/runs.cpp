@@ -22,7 +22,7 @@ namespace {
   "s.run = r.id) END, "                                                                                     \
   "(SELECT " modes                                                                                          \
   " FROM run_sandboxes b WHERE b.run = r.id), r.priority, r.paused, r.required, "                           \
-  "r.source_run, r.project, r.container, r.shards_aside FROM runs r "
+  "r.source_run, r.project, r.container, r.shards_aside, r.retries FROM runs r "
 #define ASSAY_SQLITE_RUN ASSAY_RUN_COLUMNS("group_concat(mode)", "r.spec")
 #define ASSAY_POSTGRES_RUN ASSAY_RUN_COLUMNS("string_agg(mode, ',')", "r.spec")
 #define ASSAY_SQLITE_LISTED ASSAY_RUN_COLUMNS("group_concat(mode)", "''")
@@ -79,6 +79,7 @@ Run run_from(const Rows& row) {
   run.project = row.integer(24);
   run.container = row.integer(25);
   run.shards_aside = row.integer(26);
+  run.retries = row.integer(27);
   return run;
 }
 
@@ -131,6 +132,12 @@ void insert_shards(Database& db, int64_t run, const NewRun& plan) {
 
 /// A run can only be worked on while its rows are there.
 Answer<> sources_there(Database& db, int64_t run) {
+  // They stay until the transaction ends.
+  for (const char* const sources : {"SELECT id FROM datasets WHERE id IN (SELECT source FROM run_sources "
+                                    "WHERE run = ? AND kind = 0) FOR SHARE",
+                                    "SELECT id FROM containers WHERE id IN (SELECT source FROM run_sources "
+                                    "WHERE run = ? AND kind = 1) FOR SHARE"})
+    if (db.dialect() == Database::Dialect::postgres) db.integer(sources, run);
   const auto gone = db.integer(
       "SELECT 1 FROM run_sources s LEFT JOIN datasets d ON s.kind = 0 AND d.id = s.source AND d.gone = 0 "
       "LEFT JOIN containers c ON s.kind = 1 AND c.id = s.source AND c.gone = 0 "
@@ -286,7 +293,7 @@ Task<Answer<int64_t>> SqlStore::retry_run(Access access, std::string id) {
     if (!is_terminal(run.status)) return run_not_finished();
     ASSAY_OK(sources_there(db, run.row));
     // Every shard but one that is whole; epochs count on, so that no lease of before fits one of after.
-    db.run(
+    const auto again = db.run(
         "UPDATE shards SET state = 0, fruitless = 0, attempts = 0, not_before = 0, error = '', retry_epoch = "
         "epoch, "
         "token = NULL, worker = NULL, claim = NULL, outcomes = outcomes - errors, errors = 0 "
@@ -294,10 +301,11 @@ Task<Answer<int64_t>> SqlStore::retry_run(Access access, std::string id) {
         run.row);
     db.run("DELETE FROM outcomes WHERE run = ? AND verdict = 1", run.row);
     const auto missing = run.items * run.per_item() - (run.outcomes - run.errors);
-    if (missing == 0)
+    if (again == 0)
       return refuse(409, "nothing_to_retry", "every outcome of the run is there, and none erred");
     db.run(
-        "UPDATE runs SET status = 1, paused = 0, metrics = '', error = '', completed_at = 0, shards_aside = "
+        "UPDATE runs SET status = 1, retries = retries + 1, paused = 0, metrics = '', error = '', "
+        "completed_at = 0, shards_aside = "
         "0, "
         "shards_done = (SELECT count(*) FROM shards s WHERE s.run = runs.id AND s.state = 2) WHERE id = ?",
         run.row);
@@ -324,15 +332,15 @@ Task<Answer<std::vector<Run>>> SqlStore::finalizing_runs() {
   });
 }
 
-Task<Answer<bool>> SqlStore::finish_run(int64_t run, std::string metrics) {
+Task<Answer<bool>> SqlStore::finish_run(int64_t run, int64_t retries, std::string metrics) {
   return write([=](Database& db) -> Answer<bool> {
     lock_run(db, run);
     count_run(db, run);
     return db.run(
                "UPDATE runs SET status = CASE WHEN error = '' THEN 3 ELSE 4 END, metrics = ?, completed_at = "
                "? "
-               "WHERE id = ? AND status = 2",
-               metrics, now_ms(), run) == 1;
+               "WHERE id = ? AND status = 2 AND retries = ?",
+               metrics, now_ms(), run, retries) == 1;
   });
 }
 

@@ -79,10 +79,10 @@ class SqlStore : public Store {
 
   Task<Answer<>> create_evaluator(int64_t project, Evaluator evaluator,
                                   std::optional<Receipt> receipt) override;
-  Task<Answer<Listing<Evaluator>>> evaluators(int64_t project, Page page) override;
-  Task<Answer<Evaluator>> evaluator(int64_t project, std::string name) override;
-  Task<Answer<>> update_evaluator(int64_t project, Evaluator evaluator) override;
-  Task<Answer<Evaluator>> delete_evaluator(int64_t project, std::string name) override;
+  Task<Answer<Listing<Evaluator>>> evaluators(Access access, Page page) override;
+  Task<Answer<Evaluator>> evaluator(Access access, std::string name) override;
+  Task<Answer<>> update_evaluator(Access access, Evaluator evaluator) override;
+  Task<Answer<Evaluator>> delete_evaluator(Access access, std::string name) override;
 
   Task<Answer<>> create_run(int64_t project, NewRun plan, std::optional<Receipt> receipt) override;
   Task<Answer<Listing<Run>>> runs(Access access, RunFilter filter, Page page) override;
@@ -99,7 +99,7 @@ class SqlStore : public Store {
   Task<Answer<int64_t>> count_results(int64_t run, ResultFilter filter) override;
   Task<Answer<>> scan_scores(int64_t run, std::function<void(const ScoreRow&)> visit) override;
   Task<Answer<std::vector<Run>>> finalizing_runs() override;
-  Task<Answer<bool>> finish_run(int64_t run, std::string metrics) override;
+  Task<Answer<bool>> finish_run(int64_t run, int64_t retries, std::string metrics) override;
 
   Task<Answer<std::string>> register_worker(int64_t project, WorkerHello hello) override;
   Task<Answer<std::vector<WorkerInfo>>> workers(int64_t project) override;

@@ -137,6 +137,9 @@ CREATE INDEX audit_project ON audit(project, id);
 
 // Lists read nothing but the index and the rows that they show. Totals are kept.
 constexpr const char* kThird = R"sql(
+-- Counted up by each retry: metrics that were computed of the run before it are not of the run after it.
+ALTER TABLE runs ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
+
 DROP INDEX runs_project;
 CREATE INDEX runs_listed ON runs(project, id, container, status) WHERE gone = 0;
 

@@ -99,11 +99,11 @@ class Store {
 
   virtual Task<Answer<>> create_evaluator(int64_t project, Evaluator evaluator,
                                           std::optional<Receipt> receipt) = 0;
-  virtual Task<Answer<Listing<Evaluator>>> evaluators(int64_t project, Page page) = 0;
-  virtual Task<Answer<Evaluator>> evaluator(int64_t project, std::string name) = 0;
+  virtual Task<Answer<Listing<Evaluator>>> evaluators(Access access, Page page) = 0;
+  virtual Task<Answer<Evaluator>> evaluator(Access access, std::string name) = 0;
   /// Stores version `evaluator.version`; 409 `version_conflict` unless the stored one is just before it.
-  virtual Task<Answer<>> update_evaluator(int64_t project, Evaluator evaluator) = 0;
-  virtual Task<Answer<Evaluator>> delete_evaluator(int64_t project, std::string name) = 0;
+  virtual Task<Answer<>> update_evaluator(Access access, Evaluator evaluator) = 0;
+  virtual Task<Answer<Evaluator>> delete_evaluator(Access access, std::string name) = 0;
 
   virtual Task<Answer<>> create_run(int64_t project, NewRun plan, std::optional<Receipt> receipt) = 0;
   /// Newest first, without their specifications.
@@ -132,7 +132,7 @@ class Store {
   /// Those that have all the outcomes that they will have, and whose metrics are not computed.
   virtual Task<Answer<std::vector<Run>>> finalizing_runs() = 0;
   /// finalizing → completed, or error when the run has one; false when that has happened already.
-  virtual Task<Answer<bool>> finish_run(int64_t run, std::string metrics) = 0;
+  virtual Task<Answer<bool>> finish_run(int64_t run, int64_t retries, std::string metrics) = 0;
 
   // The worker surface; docs/worker-protocol.md says what each does and refuses.
   virtual Task<Answer<std::string>> register_worker(int64_t project, WorkerHello hello) = 0;

@@ -140,6 +140,7 @@ struct Run {
   int64_t project = 0, container = 0;
   std::vector<std::string> sandboxes;  ///< modes of the workers that delivered outcomes
   int64_t shards = 0, shards_done = 0;
+  int64_t retries = 0;
   int64_t shards_aside = 0;  ///< given up after they failed again and again
   int64_t outcomes = 0, errors = 0;
   int64_t created_at = 0, started_at = 0, completed_at = 0;  ///< 0: not yet

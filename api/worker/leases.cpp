@@ -3,6 +3,7 @@
 
 #include "api/container/list.hpp"
 #include "api/context.hpp"
+#include "api/http/route.hpp"
 #include "api/routes.hpp"
 #include "api/worker/outcomes.hpp"
 #include "api/worker/worker_json.hpp"
@@ -107,6 +108,8 @@ Task<Answer<Response>> claim(Context& context, Request& request) {
     co_await context.work.wait(seen, deadline);
     // Leases that nobody hears of would lie idle until they expire.
     if (request.peer_gone()) break;
+    const auto allowed = co_await admit_again(context, request.key);
+    if (!allowed) co_return std::unexpected(allowed.error());
   }
   Response nothing;
   nothing.status = 204;

@@ -9,10 +9,14 @@ namespace {
 
 constexpr size_t kPageBytes = 32ULL << 20;
 
-/// The rows of one page, in one text.
+/// The rows of one page, in one text. By their places in it: views would not outlive a move of a short text.
 struct Page {
   std::string text;
-  std::vector<std::string_view> lines;
+  std::vector<std::pair<size_t, size_t>> lines;  ///< offset and size
+
+  std::string_view line(size_t i) const {
+    return std::string_view(text).substr(lines[i].first, lines[i].second);
+  }
 };
 
 std::string query_of(const Side& side, const std::optional<std::vector<int64_t>>& rows, const Lease& lease,
@@ -51,11 +55,10 @@ Task<Result<Page>> read_page(ApiClient& api, std::string path, size_t rows) {
   if (!answer->ok()) co_return std::unexpected(answer->error());
   // A single row always fits; more than one may have to be asked for in smaller pages.
   if (too_large) co_return fail(ErrorKind::output_limit, "the page of rows is too large");
-  std::string_view rest = page.text;
-  while (!rest.empty()) {
-    const size_t end = rest.find('\n');
-    page.lines.push_back(rest.substr(0, end));
-    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+  for (size_t at = 0; at < page.text.size();) {
+    const size_t end = std::min(page.text.find('\n', at), page.text.size());
+    page.lines.emplace_back(at, end - at);
+    at = end + 1;
   }
   if (page.lines.size() != rows)
     co_return fail(ErrorKind::transport, "the API sent " + std::to_string(page.lines.size()) + " rows of " +
@@ -165,8 +168,8 @@ Task<Result<std::vector<Item>>> read_items(ApiClient& api, const RunSpec& spec, 
   items.reserve(count);
   for (size_t i = 0; i < count; ++i) {
     const int64_t index = from + static_cast<int64_t>(i);
-    const auto& truth_lines = truth_path == sample_path ? sample->lines : truth->lines;
-    auto json = builder.build(spec, index, sample->lines[i], truth_lines[i]);
+    auto json =
+        builder.build(spec, index, sample->line(i), (truth_path == sample_path ? *sample : *truth).line(i));
     if (!json && json.error().kind == ErrorKind::transport)
       co_return std::unexpected(std::move(json.error()));
     items.push_back(Item{index, std::move(json)});

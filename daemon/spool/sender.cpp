@@ -6,6 +6,7 @@
 #include "core/id.hpp"
 #include "core/json.hpp"
 #include "core/log.hpp"
+#include "core/outcome.hpp"
 
 namespace assay::daemon {
 namespace {
@@ -21,6 +22,15 @@ bool is_away(const Result<ApiAnswer>& answer) {
   const int status = answer->status;
   return answer->ok() || answer->code.empty() || status == 408 || status == 429 || status == 502 ||
          status == 503 || status == 504;
+}
+
+/// Of an outcome that may be wrong in any other way.
+std::optional<OutcomeId> identity_of(const std::string& outcome) {
+  const auto json = Json::parse(outcome, nullptr, false);
+  if (!json.is_object() || !json.contains("item")) return std::nullopt;
+  const auto number = [&](const char* key) { return json.value(key, int64_t{0}); };
+  return OutcomeId{number("item"), static_cast<int>(number("model")), static_cast<int>(number("evaluator")),
+                   static_cast<int>(number("trial"))};
 }
 
 }  // namespace
@@ -146,7 +156,8 @@ Sender::Step Sender::judge(const Box& box, const Batch& batch, const Result<ApiA
   }
   box->posting.away = is_away(answer);
   if (!answer || answer->ok() || answer->retryable()) return Step::later;
-  if (answer->status == 413) return too_large(box, batch);
+  if (answer->status == 413)
+    return narrow_down(box, batch, {ErrorKind::output_limit, "the outcome is larger than the API takes"});
   return answer->code.empty() ? Step::later : refused(box, batch, *answer);
 }
 
@@ -164,20 +175,37 @@ Sender::Step Sender::acknowledged(const Box& box, const Batch& batch, const ApiA
                                        {"inserted", dump_json(json->value("inserted", Json()))},
                                        {"duplicate", dump_json(json->value("duplicate", Json()))}});
   if (json->value("verdict", Json()) == "lost") box->lost = true;
+  box->posting.most = std::min(kBatchOutcomes, 2 * std::max(batch.outcomes, box->posting.most));
   posted_ += static_cast<int64_t>(batch.outcomes);
   spool_.acknowledge(box, batch.outcomes);
   if (!box->leftover && !box->has_batch()) box->posting.away = false;
   return Step::over;
 }
 
-/// Halved until the API takes it.
-Sender::Step Sender::too_large(const Box& box, const Batch& batch) {
+/// One outcome is not what the API takes, and the others are innocent: halved until it is found. In its place
+/// goes what is wrong with it, under its own identity, so that the shard can end.
+Sender::Step Sender::narrow_down(const Box& box, const Batch& batch, Error error) {
   if (batch.outcomes > 1) {
     box->posting.most = batch.outcomes / 2;
     return Step::at_once;
   }
-  box->refusal = Error{ErrorKind::output_limit, "an outcome is larger than the API takes"};
-  log::error(box->refusal.message, {{"shard", box->lease->key()}});
+  const auto& culprit = box->ready.front();
+  const auto id = identity_of(culprit.json);
+  if (id && culprit.seq != box->posting.replaced) {
+    log::warn("an outcome is refused, and reported as errored",
+              {{"shard", box->lease->key()}, {"why", error.message}});
+    box->posting.replaced = culprit.seq;
+    std::string json;
+    append_outcome_json(json, *id, Outcome::errored(error.kind, std::move(error.message)));
+    spool_.replace_first(box, std::move(json));
+    return Step::at_once;
+  }
+  return give_up(box, error.message);
+}
+
+Sender::Step Sender::give_up(const Box& box, const std::string& why) {
+  box->refusal = Error{ErrorKind::internal, "the API refused outcomes: " + why};
+  log::error(box->refusal.message, {{"shard", box->lease->key()}, {"dropped", std::to_string(box->held)}});
   spool_.drop(box, Outbox::Standing::refused);
   return Step::over;
 }
@@ -197,10 +225,9 @@ Sender::Step Sender::refused(const Box& box, const Batch& batch, const ApiAnswer
   if (answer.code == "run_finished" || answer.code == "run_not_found") return not_wanted(box, answer);
   // An API that lacks this very call is the wrong one, or in the wrong place.
   if (answer.status == 404 && answer.code != "shard_not_found") return Step::later;
-  box->refusal = Error{ErrorKind::internal, "the API refused outcomes: " + answer.error().message};
-  log::error(box->refusal.message, {{"shard", box->lease->key()}, {"dropped", std::to_string(box->held)}});
-  spool_.drop(box, Outbox::Standing::refused);
-  return Step::over;
+  const std::string why = answer.error().message;
+  if (answer.status != 400 && answer.status != 422) return give_up(box, why);
+  return narrow_down(box, batch, {ErrorKind::bad_result, "the API refused the outcome: " + why});
 }
 
 /// The run is over. One that the API does not know was deleted, or this is the wrong API for it.

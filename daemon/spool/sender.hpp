@@ -60,7 +60,8 @@ class Sender {
   Step acknowledged(const Box& box, const Batch& batch, const ApiAnswer& answer);
   Step refused(const Box& box, const Batch& batch, const ApiAnswer& answer);
   Step not_known(const Box& box, const ApiAnswer& answer);
-  Step too_large(const Box& box, const Batch& batch);
+  Step narrow_down(const Box& box, const Batch& batch, Error error);
+  Step give_up(const Box& box, const std::string& why);
   Step not_wanted(const Box& box, const ApiAnswer& answer);
 
   asio::any_io_executor executor_;

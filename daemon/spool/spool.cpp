@@ -146,6 +146,13 @@ void Spool::forget_if_settled(const std::shared_ptr<Outbox>& outbox) {
   if (!outbox->open) outboxes_.erase(outbox->lease->number);
 }
 
+void Spool::replace_first(const std::shared_ptr<Outbox>& outbox, std::string json) {
+  auto& first = outbox->ready.front();
+  outbox->ready_bytes = outbox->ready_bytes - cost(first.json) + cost(json);
+  ready_bytes_ = ready_bytes_ - cost(first.json) + cost(json);
+  first.json = std::move(json);
+}
+
 void Spool::acknowledge(const std::shared_ptr<Outbox>& outbox, size_t count) {
   uint64_t through = 0;
   for (size_t i = 0; i < count && !outbox->ready.empty(); ++i) {

@@ -70,6 +70,7 @@ struct Outbox {
     bool as_recorded = false;  ///< as `lease->holder`, an earlier process
     bool away = false;         ///< the API did not answer, or was not asked yet
     size_t most = kBatchOutcomes;
+    uint64_t replaced = 0;  ///< the outcome that the API would not take as it was
   } posting;
 
   bool has_batch() const;
@@ -99,6 +100,8 @@ class Spool {
   /// Whether all that was added is acknowledged (or dropped).
   bool settled(const Outbox& outbox) const;
 
+  /// Another text for the first ready one; the log keeps the old.
+  void replace_first(const std::shared_ptr<Outbox>& outbox, std::string json);
   /// The first `count` ready ones.
   void acknowledge(const std::shared_ptr<Outbox>& outbox, size_t count);
   /// All of them, because the API will never take them; `keep_copy` leaves the log's segments in `bad/` too.

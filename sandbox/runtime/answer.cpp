@@ -2,8 +2,10 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "core/json.hpp"
 #include "sandbox/runtime/language.hpp"
@@ -66,6 +68,11 @@ bool read_metrics(const dom::object& result, Outcome& outcome) {
     if (metric.get(number) != simdjson::SUCCESS || !std::isfinite(number)) return false;
     outcome.metrics.emplace_back(name, number);
   }
+  // Names that were not UTF-8 may have become the same.
+  std::ranges::sort(outcome.metrics, {}, &std::pair<std::string, double>::first);
+  const auto twice = std::ranges::adjacent_find(outcome.metrics, {}, &std::pair<std::string, double>::first);
+  if (twice != outcome.metrics.end())
+    outcome = Outcome::errored(ErrorKind::bad_result, "two of the metrics have the name " + twice->first);
   return true;
 }
 

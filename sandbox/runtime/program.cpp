@@ -9,7 +9,7 @@ namespace assay::sandbox {
 std::string Program::key() const {
   std::string all;
   // Lengths before the texts, so that no two programs run together to the same key.
-  for (const std::string* text : {&name, &language, &source, &params, &isolation}) {
+  for (const std::string* text : {&name, &language, &source, &params, &isolation, &run}) {
     all += std::to_string(text->size()) + ':';
     all += *text;
   }

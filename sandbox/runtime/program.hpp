@@ -29,6 +29,8 @@ struct Program {
   /// Of node: "item" gives each item a process, "run" lets one process serve many. The others always isolate
   /// items.
   std::string isolation = "item";
+  /// With "run": whose. What one item leaves behind in the process is for the items of this run alone.
+  std::string run;
   std::vector<std::string>
       grants;  ///< "candidate": it may run text of the sample as a program (candidate.hpp)
   std::vector<std::string> requirements;  ///< of python: lines as pip has them; of node: as npm has them

@@ -232,9 +232,9 @@ def run_evaluation(item):
     if (mode == Mode::nons && !leaver.by_item && end == End::spawner_is_killed) continue;
     CAPTURE(to_string(mode), leaver.source, end == End::close);
     {
+      Outcome outcome;  // outlives the pool, which answers what is under way when it ends
       PoolFixture pool({.hosts = 1, .mode = mode});
       if (!can_run(pool, mode)) return;
-      Outcome outcome;
       pool->submit(program(leaver.language, leaver.source), "{\"id\":\"1\",\"index\":1}",
                    [&](Outcome ended) { outcome = std::move(ended); });
       REQUIRE(pool.run(comes_true([] { return !processes_named("leaver").empty(); })));

@@ -4,6 +4,7 @@ import http.client
 import json
 import re
 import subprocess
+import threading
 
 from harness import BIN, Case, UnixConnection, main, wait_until
 
@@ -228,6 +229,24 @@ class Runs(Case):
         body = {"container": "app", "evaluators": ["flaky"], "sample": side, "ground_truth": side}
         self.assertEqual(self.call("POST", "/v1/evaluation/runs", body, key=narrow)[0], 404)
         self.assertEqual(self.call("POST", "/v1/evaluation/runs", {**body, "container": "theirs"}, key=narrow)[0], 200)
+        # Evaluators: those of other containers are nothing to it, those of none are everybody's to use.
+        self.ok("POST", "/v1/evaluators", {"name": "private", "type": "code", "language": "lua", "code": SLOW, "container": "app"})
+        self.ok("POST", "/v1/evaluators", {"name": "own", "type": "code", "language": "lua", "code": SLOW, "container": "theirs"}, key=narrow)
+        self.assertEqual({e["name"] for e in self.ok("GET", "/v1/evaluators", key=narrow)["data"]}, {"flaky", "own"})
+        for method, change in (("GET", None), ("PATCH", {"container": "theirs"})):
+            self.assertEqual(self.call(method, "/v1/evaluators/private", change, key=narrow)[0], 404, method)
+        theirs = {**body, "container": "theirs", "evaluators": ["private"]}
+        self.assertEqual(self.call("POST", "/v1/evaluation/runs", theirs, key=narrow)[0], 404)
+        self.assertEqual(self.call("PATCH", "/v1/evaluators/flaky", {"description": "mine"}, key=narrow)[0], 403)
+        for name in ("own", "private", "flaky"):  # takes the scope admin, which no such key has
+            self.assertEqual(self.call("DELETE", f"/v1/evaluators/{name}", key=narrow)[0], 403)
+        self.ok("PATCH", "/v1/evaluators/own", {"description": "mine"}, key=narrow)
+        # Nor is what another key did under the same Idempotency-Key.
+        again = {"Idempotency-Key": "nightly"}
+        first = self.ok("POST", "/v1/evaluation/runs", body, headers=again)["id"]
+        own = self.ok("POST", "/v1/evaluation/runs", {**body, "container": "theirs"}, headers=again, key=narrow)["id"]
+        self.assertNotEqual(first, own)
+        self.assertEqual(self.ok("POST", "/v1/evaluation/runs", body, headers=again)["id"], first)
 
     def test_keys_are_listed_and_revoked_and_what_they_did_is_kept(self):
         self.furnish(rows=4)
@@ -243,6 +262,60 @@ class Runs(Case):
                          [(mine, "POST /evaluation/runs/{run}/cancel", run, 200), (mine, "POST /evaluation/runs", run, 200)])
         self.assay("key", "revoke", mine, "--store", self.store("assay.db"))
         wait_until(lambda: self.call("GET", "/v1/evaluation/runs", key=key)[0] == 401, "the key is worth nothing", 10)
+
+    def test_a_revoked_key_is_granted_nothing_that_it_waited_for(self):
+        self.furnish(rows=4)
+        key = self.key("worker")
+        hello = {"name": "w", "boot_id": "b", "protocol": 1, "sandbox": "full", "labels": ["language:lua"]}
+        who = {"worker_id": self.ok("POST", "/v1/workers", hello, key=key)["worker_id"], "boot_id": "b"}
+        answers = []
+
+        def wait():
+            answers.append(self.call("POST", "/v1/claims", {**who, "claim_id": "1", "max": 4, "wait_ms": 30000}, key=key))
+        claim = threading.Thread(target=wait)
+        claim.start()
+        mine = [json.loads(line) for line in
+                self.assay("key", "list", "--json", "--store", self.store("assay.db"))[0].splitlines()][-1]["id"]
+        self.assay("key", "revoke", mine, "--store", self.store("assay.db"))
+        wait_until(lambda: self.call("GET", "/v1/evaluation/runs", key=key)[0] == 401, "the key is worth nothing", 10)
+        self.create()
+        claim.join(60)
+        self.assertEqual(answers[0][0], 401, answers)
+
+    def test_one_outcome_that_the_api_does_not_take_costs_that_outcome(self):
+        self.furnish(rows=40, code="""
+function run_evaluation(item)
+  return {score = 1, reason = item.index == 7 and ("x"):rep(12 * 1024 * 1024) or ""}
+end""")
+        self.ok("PATCH", "/v1/evaluators/flaky", {"limits": {"result_bytes": 16 << 20, "memory_bytes": 256 << 20}})
+        run = self.create()
+        self.start_worker()
+        answer = self.finished(run)
+        self.assertEqual((answer["status"], answer["progress"]["outcomes_done"], answer["progress"]["errors"]), ("completed", 40, 1))
+        failed = [line for line in self.results(run) if line.get("error")]
+        self.assertEqual([(r["index"], r["error"]["kind"]) for r in failed], [(7, "output_limit")])
+
+    def test_rows_of_a_few_bytes(self):
+        lines = "".join('{"input":"%d"}\n' % (i % 10) for i in range(17))
+        self.furnish(rows=1)
+        self.ok("POST", "/v1/datasets?name=tiny", lines.encode(), headers={"Content-Type": "application/jsonl"})
+        self.evaluator("any", "function run_evaluation(item) return tonumber(item.sample.input) end")
+        side = {"type": "dataset", "dataset": "tiny", "columns": {"input": "input"}}
+        run = self.ok("POST", "/v1/evaluation/runs", {"container": "app", "evaluators": ["any"], "sample": side,
+                                                      "ground_truth": side, "shard_size": 1})["id"]
+        self.start_worker()
+        answer = self.finished(run)
+        self.assertEqual((answer["status"], answer["progress"]["errors"]), ("completed", 0), answer)
+        scores = sorted((line["index"], line["score"]) for line in self.results(run))
+        self.assertEqual(scores, [(i, i % 10) for i in range(17)])
+
+    def test_too_many_shards_are_refused(self):
+        self.furnish(rows=1)
+        self.ok("POST", "/v1/datasets?name=many", b'{"input":"a"}\n' * 100001, headers={"Content-Type": "application/jsonl"})
+        side = {"type": "dataset", "dataset": "many"}
+        status, answer = self.call("POST", "/v1/evaluation/runs", {"container": "app", "evaluators": ["flaky"], "sample": side,
+                                                                   "ground_truth": side, "shard_size": 1})
+        self.assertEqual((status, answer["error"]["param"]), (422, "shard_size"), answer)
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ class Fixture {
     plan.run.spec = plan.run.detail = "{}";
     plan.shard_size = shard_size;
     plan.container = wait(store_->container(access(), "app"))->row;
-    plan.evaluators = {{wait(store_->evaluator(project_, "exact"))->row, 1}};
+    plan.evaluators = {{wait(store_->evaluator({project_, {}}, "exact"))->row, 1}};
     plan.sources = {{SourceKind::container, plan.container}};
     if (change) change(plan);
     const auto created = wait(store_->create_run(project_, plan, std::nullopt));
@@ -222,8 +222,8 @@ TEST_CASE("Store: a shard is done only when every outcome is there", "[api][stor
   // A repeat after a lost answer is told the same, and is not the last one again.
   CHECK_FALSE(f.complete(worker, lease)->last);
   // I10, I7.
-  CHECK(*f.wait(f.store().finish_run(f.run(run).row, "[]")));
-  CHECK_FALSE(*f.wait(f.store().finish_run(f.run(run).row, "[1]")));
+  CHECK(*f.wait(f.store().finish_run(f.run(run).row, f.run(run).retries, "[]")));
+  CHECK_FALSE(*f.wait(f.store().finish_run(f.run(run).row, f.run(run).retries, "[1]")));
   CHECK(f.run(run).metrics == "[]");
   CHECK(f.code(f.wait(f.store().cancel_run(f.access(), run))) == "run_finished");
   CHECK(f.code(f.wait(f.store().append(worker, lease.ref, scores(0, 1, 1)))) == "run_finished");
@@ -320,7 +320,7 @@ TEST_CASE("Store: failures that may pass are retried, three without progress end
     const auto lease = f.claim(worker)[0];
     REQUIRE(f.wait(f.store().fail_shard(worker, lease.ref, {ErrorKind::config, "no such column"})));
     CHECK(f.run(run).error == "config: no such column");
-    CHECK(*f.wait(f.store().finish_run(f.run(run).row, "[]")));
+    CHECK(*f.wait(f.store().finish_run(f.run(run).row, f.run(run).retries, "[]")));
     CHECK(f.run(run).status == RunStatus::error);
     CHECK(f.wait(f.store().heartbeat(worker, "run", {lease.ref}))->verdicts[0] == LeaseVerdict::cancel);
   }
@@ -385,7 +385,7 @@ TEST_CASE("Store: a project does not see another's things", "[api][store]") {
   CHECK(f.code(f.wait(f.store().run({f.other(), {}}, run))) == "run_not_found");
   CHECK(f.code(f.wait(f.store().cancel_run({f.other(), {}}, run))) == "run_not_found");
   CHECK(f.code(f.wait(f.store().container({f.other(), {}}, "app"))) == "container_not_found");
-  CHECK(f.code(f.wait(f.store().evaluator(f.other(), "exact"))) == "evaluator_not_found");
+  CHECK(f.code(f.wait(f.store().evaluator({f.other(), {}}, "exact"))) == "evaluator_not_found");
   CHECK(f.wait(f.store().runs({f.other(), {}}, {}, {}))->total == 0);
   const auto stranger =
       f.wait(f.store().register_worker(f.other(), {"w", "b", "v", "full", {"main"}, 1, {}}));
@@ -470,7 +470,7 @@ TEST_CASE("Store: a shard that loses its worker again and again is set aside", "
   CHECK(f.complete(good, rest[0])->last);
   CHECK(f.run(run).shards_aside == 1);
   CHECK(f.run(run).error.starts_with("shards set aside: 1; the first, with the items 0 to 1: internal: "));
-  CHECK(*f.wait(f.store().finish_run(f.run(run).row, "[1]")));
+  CHECK(*f.wait(f.store().finish_run(f.run(run).row, f.run(run).retries, "[1]")));
   CHECK(f.run(run).status == RunStatus::error);
   CHECK(f.run(run).metrics == "[1]");
   CHECK(f.run(run).outcomes == 2);
@@ -478,11 +478,50 @@ TEST_CASE("Store: a shard that loses its worker again and again is set aside", "
   CHECK(*f.wait(f.store().retry_run(f.access(), run)) == 2);
   CHECK(f.run(run).status == RunStatus::running);
   CHECK(f.run(run).error.empty());
+  CHECK_FALSE(*f.wait(f.store().finish_run(f.run(run).row, 0, "[1]")));  // of before the retry
   const auto again = f.claim(good, 4);
   REQUIRE(again.size() == 1);
   CHECK(again[0].attempt == 1);
   REQUIRE(f.wait(f.store().append(good, again[0].ref, scores(0, 2, 1))));
   CHECK(f.complete(good, again[0])->last);
+}
+
+TEST_CASE("Store: what comes late for a shard that was set aside counts until the run has ended",
+          "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  const auto run = f.create_run(4, 2);
+  const auto good = f.add_worker("good", "b");
+  LeaseRef late;
+  for (int round = 0; round < 3; ++round) {
+    const auto doomed = f.add_worker("doomed", "boot-" + std::to_string(round));
+    const auto leases = f.claim(doomed);
+    REQUIRE(leases.size() == 1);
+    late = leases[0].ref;
+    f.accept(doomed, leases[0]);
+  }
+  f.add_worker("doomed", "boot-3");
+  f.advance(std::chrono::seconds(1));  // it is set aside
+  auto beyond = late;
+  beyond.epoch += 1000;
+  CHECK(f.wait(f.store().append(good, beyond, scores(0, 2, 1)))->inserted == 0);  // was never leased
+  CHECK(f.wait(f.store().append(good, late, scores(0, 1, 1)))->inserted == 1);
+  const auto rest = f.claim(good, 4);
+  REQUIRE(rest.size() == 1);
+  REQUIRE(f.wait(f.store().append(good, rest[0].ref, scores(2, 4, 1))));
+  CHECK(f.wait(f.store().append(good, late, scores(1, 2, 1)))->inserted == 1);
+  CHECK(f.complete(good, rest[0])->last);
+  CHECK(f.code(f.wait(f.store().append(good, late, scores(0, 2, 1)))) == "run_finished");
+  REQUIRE(*f.wait(f.store().finish_run(f.run(run).row, 0, "[]")));
+  CHECK(f.run(run).status == RunStatus::error);
+  CHECK(f.run(run).outcomes == 4);
+  // Nothing is missing, but the shard was never completed: a retry ends that.
+  REQUIRE(f.wait(f.store().retry_run(f.access(), run)));
+  const auto again = f.claim(good, 4);
+  REQUIRE(again.size() == 1);
+  CHECK(again[0].done == std::vector<Range>{{0, 2}});
+  CHECK(f.complete(good, again[0])->last);
+  REQUIRE(*f.wait(f.store().finish_run(f.run(run).row, 1, "[]")));
+  CHECK(f.run(run).status == RunStatus::completed);
 }
 
 TEST_CASE("Store: while nobody could renew them no leases run out", "[api][store]") {
@@ -530,7 +569,7 @@ TEST_CASE("Store: retrying forgets what erred, and only that", "[api][store]") {
   REQUIRE(f.wait(f.store().append(worker, leases[1].ref, scores(3, 6, 1))));
   REQUIRE(f.complete(worker, leases[0]));
   REQUIRE(f.complete(worker, leases[1])->last);
-  REQUIRE(f.wait(f.store().finish_run(f.run(run).row, "[]")));
+  REQUIRE(f.wait(f.store().finish_run(f.run(run).row, f.run(run).retries, "[]")));
   CHECK(f.run(run).errors == 1);
 
   CHECK(*f.wait(f.store().retry_run(f.access(), run)) == 1);
@@ -546,7 +585,7 @@ TEST_CASE("Store: retrying forgets what erred, and only that", "[api][store]") {
   CHECK(again[0].done == std::vector<Range>{{0, 2}});
   REQUIRE(f.wait(f.store().append(worker, again[0].ref, scores(2, 3, 0.5))));
   CHECK(f.complete(worker, again[0])->last);
-  REQUIRE(f.wait(f.store().finish_run(f.run(run).row, "[]")));
+  REQUIRE(f.wait(f.store().finish_run(f.run(run).row, f.run(run).retries, "[]")));
   CHECK(f.run(run).status == RunStatus::completed);
   CHECK(f.code(f.wait(f.store().retry_run(f.access(), run))) == "nothing_to_retry");
   REQUIRE(f.wait(f.store().delete_container(f.access(), "app")));

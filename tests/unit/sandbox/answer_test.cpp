@@ -21,6 +21,10 @@ TEST_CASE("AnswerParser: scores and errors of a host are read", "[sandbox]") {
   REQUIRE(errored);
   REQUIRE((errored->outcome.error.kind == ErrorKind::timeout && errored->outcome.error.message == "m"));
   REQUIRE_FALSE(parser.parse(R"({"id":0,"result":{"max_in_flight":1}})")->has_outcome);
+  const auto twice = parser.parse(R"({"id":4,"result":{"score":1,"metrics":{"a":1,"b":2,"a":3},)"
+                                  R"("usage":{"wall_us":5,"cpu_us":4,"memory_bytes":3,"method":"rusage"}}})");
+  REQUIRE(twice);
+  REQUIRE(twice->outcome.error.kind == ErrorKind::bad_result);
 }
 
 TEST_CASE("AnswerParser: a host that lies is no answer", "[sandbox]") {

@@ -116,6 +116,10 @@ export async function run_evaluation(item) {
   auto shared = std::make_shared<Program>(*program);
   shared->isolation = "run";
   for (int i = 1; i <= 3; i++) CHECK(pool.evaluate(shared, kItem).score == i / 2.0);
+  // And for that run alone, whoever else has the same evaluator.
+  auto of_another = std::make_shared<Program>(*shared);
+  of_another->run = "run_2";
+  CHECK(pool.evaluate(of_another, kItem).score == 0.5);
 }
 
 TEST_CASE("shell and command: the item on standard input, the result on standard output",
