@@ -229,6 +229,13 @@ class Runs(Case):
         self.assertEqual(self.call("POST", "/v1/evaluation/runs", body, key=narrow)[0], 404)
         self.assertEqual(self.call("POST", "/v1/evaluation/runs", {**body, "container": "theirs"}, key=narrow)[0], 200)
 
+    def test_an_api_that_is_away_is_told_before_it_is_given_up(self):
+        for command in (["workers"], ["runs", "list"]):
+            program = self.start(BIN / "assay", *command, "--api", f"unix:{self.folder}/nobody.sock", "--key-file", self.key_file)
+            wait_until(lambda: "trying again" in program.output(), "it says so", 15)
+            self.assertIsNone(program.process.poll())
+            self.assertIn("the API at", program.output())
+
     def test_keys_are_listed_and_revoked_and_what_they_did_is_kept(self):
         self.furnish(rows=4)
         key = self.key("read", "submit")
