@@ -238,6 +238,9 @@ Task<Result<Submitted>> submit(ApiClient& api, const EvaluationFile& file, bool 
   if (file.sample) config["sample"] = side_json(*file.sample, datasets);
   if (file.ground_truth) config["ground_truth"] = side_json(*file.ground_truth, datasets);
   if (file.shard_size) config["shard_size"] = *file.shard_size;
+  if (!file.environment.empty()) config["environment"] = file.environment;
+  if (!file.labels.empty()) config["labels"] = file.labels;
+  if (file.priority != 0) config["priority"] = file.priority;
   config["metadata"] = *parse_json(file.metadata);
   config["metadata"]["name"] = file.name;
   const std::string fingerprint = sha256_hex(dump_json(config) + dump_json(definitions));

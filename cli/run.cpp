@@ -315,7 +315,10 @@ daemon::WorkerOptions worker_options(const RunOptions& options, const Evaluation
   worker.sandbox = choice;
   for (const auto& evaluator : file.evaluators)
     worker.languages.push_back(evaluator.language);  // checked already
-  worker.fallback_level = log::Level::info;          // a person's own command: the run's record says it
+  // They choose among machines, and this is the one: its worker serves whatever the file asks for.
+  if (!file.environment.empty()) worker.environments = {file.environment};
+  worker.labels = file.labels;
+  worker.fallback_level = log::Level::info;  // a person's own command: the run's record says it
   return worker;
 }
 
