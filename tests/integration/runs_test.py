@@ -1,8 +1,10 @@
 """The life of runs: paused, resumed, cancelled, tried again, judged again, deleted and watched; by the command line
 and over the API, with a real worker. And that one tenant is nothing to another."""
+import contextlib
 import http.client
 import json
 import re
+import sqlite3
 import subprocess
 
 from harness import BIN, Case, UnixConnection, main, wait_until
@@ -164,6 +166,24 @@ class Runs(Case):
         self.assertEqual(watcher.wait(), 0)
         table = self.assay("workers", "--api", f"unix:{self.socket}", "--key-file", self.key_file)[0]
         self.assertRegex(table, r"strong .*gpu:a100.*language:lua")
+
+    def test_workers_that_are_heard_of_no_more_are_lost_or_gone(self):
+        for name in ("here", "lost", "gone"):
+            self.start_worker(name)
+        table = lambda: self.assay("workers", "--api", f"unix:{self.socket}", "--key-file", self.key_file)[0]
+        wait_until(lambda: all(name in table() for name in ("here", "lost", "gone")), "they are registered")
+        # As they are left when they end; heartbeats come every 10 s at most, and would be seen by the next wait.
+        def age():
+            with contextlib.closing(sqlite3.connect(self.store("assay.db"), timeout=30)) as store, store:
+                store.execute("UPDATE workers SET seen_at = seen_at - 150000 WHERE name <> 'here'")
+                store.execute("UPDATE workers SET state = 'drain' WHERE name = 'gone'")
+            shown = table()
+            return shown if re.search(r"lost +lost .* 2 min ago", shown) else None
+        shown = wait_until(age, "the table says so", 30)
+        self.assertRegex(shown, r"here +run .* (now|\d+ s ago)")
+        self.assertRegex(shown, r"gone +gone .* 2 min ago")
+        answer = json.loads(self.assay("workers", "--json", "--api", f"unix:{self.socket}", "--key-file", self.key_file)[0])
+        self.assertEqual({w["state"] for w in answer["data"]} - {"run", "drain"}, set())
 
     def test_a_tenant_is_nothing_to_another(self):
         """Every way in, with another tenant's key: nothing is shown, listed, guessed, claimed or changed."""
