@@ -432,7 +432,7 @@ void declare_submit(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand("submit", "give an evaluation file to an API and follow the run");
   auto options = std::make_shared<RunOptions>();
   add_common(*command, *options);
-  options->remote.declare(*command, "submit and read");
+  options->remote.declare(*command, "submit");
   command->add_flag("--no-wait", options->no_wait, "print the run's id and leave");
   command->callback([options, &chosen] { chosen = [options] { return run(*options, false); }; });
 }

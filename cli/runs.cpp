@@ -253,7 +253,7 @@ void declare_runs(CLI::App& app, Chosen& chosen) {
     auto [command, options] = add(*runs, name, doc, scopes, verb);
     command->add_option("RUN", options->run, "the run's id")->required();
   };
-  auto [listing, options] = add(*runs, "list", "the newest runs", "read", list);
+  auto [listing, options] = add(*runs, "list", "the newest runs", "read or submit", list);
   listing->add_option("--status", options->status,
                       "only queued, running, completed, error or cancelled ones");
   listing->add_option("--container", options->container, "only those of this container");
@@ -263,15 +263,15 @@ void declare_runs(CLI::App& app, Chosen& chosen) {
   const auto changing = [](const char* verb) {
     return [verb](daemon::ApiClient& api, RunsOptions given) { return change(api, std::move(given), verb); };
   };
-  add_one("show", "one run, with its metrics so far", "read", show);
-  add_one("watch", "follow a run until it has ended", "read", watch);
+  add_one("show", "one run, with its metrics so far", "read or submit", show);
+  add_one("watch", "follow a run until it has ended", "read or submit", watch);
   add_one("pause", "hand out no more of a run", "submit", changing("pause"));
   add_one("resume", "go on with a paused run", "submit", changing("resume"));
   add_one("cancel", "end a run; what it has stays", "submit", changing("cancel"));
   add_one("retry", "evaluate again what erred, and what a run that ended early lacks", "submit",
           changing("retry"));
   add_one("delete", "delete a run that has ended, with its results", "submit", remove);
-  add(app, "workers", "who works for an API, what they hold and when they were last heard", "read",
+  add(app, "workers", "who works for an API, what they hold and when they were last heard", "read or submit",
       workers);
 }
 
