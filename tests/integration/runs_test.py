@@ -270,6 +270,10 @@ class Runs(Case):
                          [(mine, "POST /evaluation/runs/{run}/cancel", run, 200), (mine, "POST /evaluation/runs", run, 200)])
         self.assay("key", "revoke", mine, "--store", self.store("assay.db"))
         wait_until(lambda: self.call("GET", "/v1/evaluation/runs", key=key)[0] == 401, "the key is worth nothing", 10)
+        _, again = self.assay("key", "revoke", mine, "--store", self.store("assay.db"))
+        self.assertIn("revoked already", again)
+        _, unknown = self.assay("key", "revoke", "key_0", "--store", self.store("assay.db"), code=2)
+        self.assertNotIn("already", unknown)
 
 
 if __name__ == "__main__":
