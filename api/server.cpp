@@ -5,7 +5,9 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>
+#include <fstream>
 #include <future>
+#include <span>
 #include <thread>
 
 #include "api/context.hpp"
@@ -294,6 +296,36 @@ struct KeyStore::Impl {
   }
 };
 
+namespace {
+
+/// By the file's header (sqlite.org/fileformat): its log is a write-ahead log, which is the first that a
+/// server sets, or its schema has a version. Before, a second process would be in that server's way.
+bool is_store(const std::string& path) {
+  std::array<char, 100> header{};
+  std::ifstream file(path, std::ios::binary);
+  if (!file.read(header.data(), header.size())) return false;
+  constexpr size_t kWriteVersion = 18, kUserVersion = 60;
+  constexpr char kWriteAheadLog = 2;
+  const auto version = std::span(header).subspan(kUserVersion, 4);
+  return std::string_view(header.data(), 15) == "SQLite format 3" &&
+         (header[kWriteVersion] == kWriteAheadLog ||
+          std::ranges::any_of(version, [](char c) { return c != 0; }));
+}
+
+Result<> find_sqlite_store(const std::string& path) {
+  constexpr auto kServerStarts = std::chrono::seconds(2);
+  const auto end = Clock::now() + kServerStarts;
+  for (;;) {
+    if (is_store(path)) return {};
+    if (Clock::now() >= end)
+      return fail(ErrorKind::config, "there is no store " + path + (path.starts_with('/') ? "" : " here") +
+                                         ": name it with --store, or start `assay serve` once");
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+}  // namespace
+
 KeyStore::KeyStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 KeyStore::KeyStore(KeyStore&&) noexcept = default;
 KeyStore::~KeyStore() = default;
@@ -303,6 +335,7 @@ Result<KeyStore> KeyStore::open(const std::string& store) {
   if (is_postgres_address(store)) {
     ASSAY_TRY(impl->store, open_postgres_store({.address = store, .writers = 1, .readers = 1}));
   } else {
+    ASSAY_OK(find_sqlite_store(store));
     ASSAY_TRY(impl->store, open_sqlite_store({.path = store, .beside_server = true}));
   }
   impl->thread = std::jthread([&io = impl->io] { io.run(); });

@@ -100,6 +100,8 @@ class Server {
 /// The keys in a store, also while servers are serving it.
 class KeyStore {
  public:
+  /// A SQLite file must be there, or come within a moment from a server that is starting: a key in a store
+  /// that nobody serves opens nothing. `config` when there is none.
   static Result<KeyStore> open(const std::string& store);
   KeyStore(KeyStore&&) noexcept;
   ~KeyStore();

@@ -380,8 +380,8 @@ def measure_store(make, options):
         store = make(folder)
         api = Api(folder, store)
         try:
-            admin, worker = api.key("admin", "submit", "read"), api.key("worker")
             api.start()
+            admin, worker = api.key("admin", "submit", "read"), api.key("worker")
             result = {"shards": shards(store, api, worker, options["done"], options["waiting"]),
                       "claims": claims(store, api, worker, 10_000, 100),
                       "scores": scores(store, api, worker, admin, options["outcomes"]),

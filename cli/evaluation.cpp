@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/data_file.hpp"
+#include "cli/remote.hpp"
 #include "core/fd.hpp"
 #include "core/id.hpp"
 #include "core/row.hpp"
@@ -29,7 +30,7 @@ Task<Result<Json>> call(ApiClient& api, std::string method, std::string path, st
   request.method = std::move(method);
   request.path = std::move(path);
   request.body = std::move(body);
-  const auto answer = co_await api.call_until(std::move(request), Clock::now() + 60s);
+  const auto answer = co_await api.call_until(std::move(request), Clock::now() + 60s, tell_trouble());
   if (!answer) co_return std::unexpected(answer.error());
   if (!answer->ok()) co_return std::unexpected(answer->error());
   co_return parse_json(answer->body);
@@ -39,7 +40,7 @@ Task<Result<Json>> call(ApiClient& api, std::string method, std::string path, st
 Task<Result<Json>> look(ApiClient& api, std::string path) {
   ApiClient::Call request;
   request.path = std::move(path);
-  const auto answer = co_await api.call_until(std::move(request), Clock::now() + 60s);
+  const auto answer = co_await api.call_until(std::move(request), Clock::now() + 60s, tell_trouble());
   if (!answer) co_return std::unexpected(answer.error());
   if (answer->status == 404) co_return Json();
   if (!answer->ok()) co_return std::unexpected(answer->error());
@@ -237,6 +238,9 @@ Task<Result<Submitted>> submit(ApiClient& api, const EvaluationFile& file, bool 
   if (file.sample) config["sample"] = side_json(*file.sample, datasets);
   if (file.ground_truth) config["ground_truth"] = side_json(*file.ground_truth, datasets);
   if (file.shard_size) config["shard_size"] = *file.shard_size;
+  if (!file.environment.empty()) config["environment"] = file.environment;
+  if (!file.labels.empty()) config["labels"] = file.labels;
+  if (file.priority != 0) config["priority"] = file.priority;
   config["metadata"] = *parse_json(file.metadata);
   config["metadata"]["name"] = file.name;
   const std::string fingerprint = sha256_hex(dump_json(config) + dump_json(definitions));
@@ -259,7 +263,7 @@ Task<Result<std::string>> watch(ApiClient& api, std::string run, Progress& progr
   for (;;) {
     ApiClient::Call request;
     request.path = "/v1/evaluation/runs/" + run;
-    const auto answer = co_await api.call_until(std::move(request), Clock::now() + 300s);
+    const auto answer = co_await api.call_until(std::move(request), Clock::now() + 300s, tell_trouble());
     if (!answer) co_return std::unexpected(answer.error());
     if (!answer->ok()) co_return std::unexpected(answer->error());
     const auto json = parse_json(answer->body);

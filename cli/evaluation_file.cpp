@@ -404,6 +404,9 @@ void read_top(const toml::table& table, EvaluationFile& file, Faults& faults) {
   if (file.container.empty()) file.container = label_from(file.path);
   file.trials = static_cast<int>(top.integer("trials", 1, 1000).value_or(1));
   file.shard_size = top.integer("shard_size", 1, 1'000'000);
+  file.environment = top.text("environment");
+  file.labels = top.texts("labels");
+  file.priority = top.integer("priority", -100, 100).value_or(0);
   file.metadata = top.json("metadata");
   file.sample = read_side(top, "sample", file.path, faults);
   file.ground_truth = read_side(top, "ground_truth", file.path, faults);

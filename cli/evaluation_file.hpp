@@ -50,6 +50,9 @@ struct EvaluationFile {
   std::string container;  ///< label; by default made from the file's name
   int trials = 1;
   std::optional<int64_t> shard_size;
+  std::string environment;                       ///< whose workers take it; empty: the API's default, "main"
+  std::vector<std::string> labels;               ///< what its workers must have
+  int64_t priority = 0;                          ///< among the runs of a project, -100 to 100
   std::string metadata = "{}";                   ///< JSON object
   std::optional<DataSide> sample, ground_truth;  ///< at least one
   std::vector<EvaluatorEntry> evaluators;        ///< at least one, names unique

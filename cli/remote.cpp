@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.hpp"
+#include "cli/terminal_text.hpp"
 #include "core/async/scope.hpp"
 #include "core/fd.hpp"
 #include "core/json.hpp"
@@ -53,11 +54,19 @@ int with_api(const RemoteOptions& options, std::function<Task<Result<int>>(daemo
   return exit;
 }
 
+daemon::ApiClient::Trouble tell_trouble() {
+  return [patience = Clock::now() + 2s, told = false](const Error& why, Deadline next) mutable {
+    if (told || next < patience) return;
+    told = true;
+    std::fprintf(stderr, "assay: %s; trying again\n", printable(why.message).c_str());
+  };
+}
+
 Task<Result<Json>> ask(daemon::ApiClient& api, std::string method, std::string path) {
   daemon::ApiClient::Call call;
   call.method = std::move(method);
   call.path = std::move(path);
-  const auto answer = co_await api.call_until(std::move(call), Clock::now() + 30s);
+  const auto answer = co_await api.call_until(std::move(call), Clock::now() + 30s, tell_trouble());
   if (!answer) co_return std::unexpected(answer.error());
   if (!answer->ok()) co_return std::unexpected(answer->error());
   co_return parse_json(answer->body);

@@ -26,6 +26,10 @@ struct RemoteOptions {
 /// Runs `work` with a client of the API, to its end; the exit code.
 int with_api(const RemoteOptions& options, std::function<Task<Result<int>>(daemon::ApiClient&)> work);
 
+/// For ApiClient::call_until: says why on stderr, once, when more than two seconds go by without a good
+/// answer.
+daemon::ApiClient::Trouble tell_trouble();
+
 /// One call that has to succeed, tried again for a while when the API is away: the answer's body as JSON.
 Task<Result<Json>> ask(daemon::ApiClient& api, std::string method, std::string path);
 

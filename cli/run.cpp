@@ -315,7 +315,10 @@ daemon::WorkerOptions worker_options(const RunOptions& options, const Evaluation
   worker.sandbox = choice;
   for (const auto& evaluator : file.evaluators)
     worker.languages.push_back(evaluator.language);  // checked already
-  worker.fallback_level = log::Level::info;          // a person's own command: the run's record says it
+  // They choose among machines, and this is the one: its worker serves whatever the file asks for.
+  if (!file.environment.empty()) worker.environments = {file.environment};
+  worker.labels = file.labels;
+  worker.fallback_level = log::Level::info;  // a person's own command: the run's record says it
   return worker;
 }
 
@@ -429,7 +432,7 @@ void declare_submit(CLI::App& app, Chosen& chosen) {
   auto* command = app.add_subcommand("submit", "give an evaluation file to an API and follow the run");
   auto options = std::make_shared<RunOptions>();
   add_common(*command, *options);
-  options->remote.declare(*command, "submit and read");
+  options->remote.declare(*command, "submit");
   command->add_flag("--no-wait", options->no_wait, "print the run's id and leave");
   command->callback([options, &chosen] { chosen = [options] { return run(*options, false); }; });
 }

@@ -3,12 +3,14 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "cli/command.hpp"
 #include "cli/progress.hpp"
 #include "cli/remote.hpp"
 #include "cli/terminal_text.hpp"
+#include "core/id.hpp"
 #include "core/json.hpp"
 
 namespace assay::cli {
@@ -190,6 +192,21 @@ std::string joined(const Json& words) {
   return printable(text);
 }
 
+/// Milliseconds since `time`, as the API writes times ("2026-11-21T10:05:00.123Z"), by this machine's clock.
+int64_t age_of(const std::string& time) {
+  std::tm parts{};
+  if (::strptime(time.c_str(), "%Y-%m-%dT%H:%M:%S", &parts) == nullptr) return 0;
+  return now_ms() - static_cast<int64_t>(::timegm(&parts)) * 1000;
+}
+
+/// What the worker said last, unless it was not heard for a minute, of six heartbeats: it ended as it said it
+/// would, or is lost.
+std::string worker_state(const Json& worker, int64_t age) {
+  auto said = text_of(worker, "state");
+  if (age <= 60'000) return said;
+  return said == "drain" ? "gone" : "lost";
+}
+
 Task<Result<int>> workers(daemon::ApiClient& api, RunsOptions options) {
   const auto list = co_await ask(api, "GET", "/v1/workers");
   if (!list) co_return std::unexpected(list.error());
@@ -197,15 +214,17 @@ Task<Result<int>> workers(daemon::ApiClient& api, RunsOptions options) {
     std::printf("%s\n", dump_json(*list).c_str());
     co_return kPassed;
   }
-  std::printf("%-20s %-6s %8s %6s %-8s %-25s %-14s %s\n", "WORKER", "STATE", "HOLDS", "SLOTS", "SANDBOX",
+  std::printf("%-20s %-6s %8s %6s %-8s %-12s %-14s %s\n", "WORKER", "STATE", "HOLDS", "SLOTS", "SANDBOX",
               "LAST HEARD", "ENVIRONMENTS", "LABELS");
-  for (const auto& worker : (*list)["data"])
-    std::printf("%-20s %-6s %8lld %6lld %-8s %-25s %-14s %s%s\n", text_of(worker, "name").c_str(),
-                text_of(worker, "state").c_str(), static_cast<long long>(number_of(worker, "leases")),
+  for (const auto& worker : (*list)["data"]) {
+    const int64_t age = age_of(text_of(worker, "seen_at"));
+    std::printf("%-20s %-6s %8lld %6lld %-8s %-12s %-14s %s%s\n", text_of(worker, "name").c_str(),
+                worker_state(worker, age).c_str(), static_cast<long long>(number_of(worker, "leases")),
                 static_cast<long long>(number_of(worker, "slots")), text_of(worker, "sandbox").c_str(),
-                text_of(worker, "seen_at").c_str(), joined(worker["environments"]).c_str(),
+                age_text(age).c_str(), joined(worker["environments"]).c_str(),
                 joined(worker["labels"]).c_str(),
                 worker.value("fleet", false) ? " (serves every project)" : "");
+  }
   co_return kPassed;
 }
 
@@ -234,7 +253,7 @@ void declare_runs(CLI::App& app, Chosen& chosen) {
     auto [command, options] = add(*runs, name, doc, scopes, verb);
     command->add_option("RUN", options->run, "the run's id")->required();
   };
-  auto [listing, options] = add(*runs, "list", "the newest runs", "read", list);
+  auto [listing, options] = add(*runs, "list", "the newest runs", "read or submit", list);
   listing->add_option("--status", options->status,
                       "only queued, running, completed, error or cancelled ones");
   listing->add_option("--container", options->container, "only those of this container");
@@ -244,15 +263,16 @@ void declare_runs(CLI::App& app, Chosen& chosen) {
   const auto changing = [](const char* verb) {
     return [verb](daemon::ApiClient& api, RunsOptions given) { return change(api, std::move(given), verb); };
   };
-  add_one("show", "one run, with its metrics so far", "read", show);
-  add_one("watch", "follow a run until it has ended", "read", watch);
+  add_one("show", "one run, with its metrics so far", "read or submit", show);
+  add_one("watch", "follow a run until it has ended", "read or submit", watch);
   add_one("pause", "hand out no more of a run", "submit", changing("pause"));
   add_one("resume", "go on with a paused run", "submit", changing("resume"));
   add_one("cancel", "end a run; what it has stays", "submit", changing("cancel"));
   add_one("retry", "evaluate again what erred, and what a run that ended early lacks", "submit",
           changing("retry"));
   add_one("delete", "delete a run that has ended, with its results", "submit", remove);
-  add(app, "workers", "who works for an API, what they hold and when they were last heard", "read", workers);
+  add(app, "workers", "who works for an API, what they hold and when they were last heard", "read or submit",
+      workers);
 }
 
 }  // namespace assay::cli

@@ -152,6 +152,17 @@ std::string duration_text(double milliseconds) {
   return with_thousands(seconds / 3600) + " h " + std::to_string(seconds / 60 % 60) + " min";
 }
 
+std::string age_text(int64_t milliseconds) {
+  // Clocks of two machines: a little in the future is now, too.
+  constexpr int64_t kNow = 2;
+  const int64_t seconds = std::max<int64_t>(milliseconds / 1000, 0);
+  if (seconds < kNow) return "now";
+  if (seconds < 60) return std::to_string(seconds) + " s ago";
+  if (seconds < 3600) return std::to_string(seconds / 60) + " min ago";
+  if (seconds < 48 * 3600) return std::to_string(seconds / 3600) + " h ago";
+  return std::to_string(seconds / 86400) + " d ago";
+}
+
 std::string bytes_text(uint64_t bytes) {
   static constexpr std::array<const char*, 5> kUnits = {" B", " KB", " MB", " GB", " TB"};
   auto value = static_cast<double>(bytes);

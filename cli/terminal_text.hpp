@@ -29,6 +29,9 @@ std::string decimal(double value, int digits);
 std::string percent(double value);
 /// Milliseconds as "0.21 ms", "12 ms", "3.4 s", "2 min 5 s".
 std::string duration_text(double milliseconds);
+/// Milliseconds since something was: "now" within the first seconds, then "25 s ago", "2 min ago", "3 h ago",
+/// "5 d ago".
+std::string age_text(int64_t milliseconds);
 /// "512 B", "1.5 KB", "3.2 GB".
 std::string bytes_text(uint64_t bytes);
 

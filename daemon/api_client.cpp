@@ -35,6 +35,25 @@ Result<ApiEndpoint> ApiEndpoint::parse(const std::string& address, std::string k
   return endpoint;
 }
 
+namespace {
+
+/// The start of what something else than the API said, on one line and safe to print.
+std::string glimpse(std::string_view body) {
+  constexpr size_t kMost = 200;
+  std::string text;
+  for (const char c : body) {
+    if (text.size() == kMost) break;
+    const auto byte = static_cast<unsigned char>(c);
+    const bool blank = std::isspace(byte) != 0;
+    if (blank && (text.empty() || text.back() == ' ')) continue;
+    text += blank ? ' ' : std::isprint(byte) != 0 ? c : '?';
+  }
+  while (text.ends_with(' ')) text.pop_back();
+  return text;
+}
+
+}  // namespace
+
 bool ApiAnswer::retryable() const {
   // A refusal of the API's own has a code: what has none is a page of something in between. Too large is too
   // large whoever says so.
@@ -45,7 +64,8 @@ bool ApiAnswer::retryable() const {
 Error ApiAnswer::error() const {
   const ErrorKind kind = retryable() ? ErrorKind::transport : ErrorKind::config;
   if (!message.empty()) return Error{kind, message};
-  return Error{kind, "the API answered " + std::to_string(status)};
+  const std::string said = glimpse(body);
+  return Error{kind, "the API answered " + std::to_string(status) + (said.empty() ? "" : ": " + said)};
 }
 
 std::chrono::milliseconds backoff(int attempt) {
@@ -90,13 +110,16 @@ Task<Result<ApiAnswer>> ApiClient::call(Call call) {
   if (call.method != "GET" && call.method != "DELETE")
     request.headers.emplace_back("Content-Type", call.content_type);
   if (!call.idempotency_key.empty()) request.headers.emplace_back("Idempotency-Key", call.idempotency_key);
+  const bool network = endpoint_.unix_socket.empty();
   const auto began = Clock::now();
   auto response = co_await http_.send(std::move(request));
   if (observer_) observer_(call.path, response ? response->status : 0, Clock::now() - began);
   if (!response) {
     // A certificate that was good before is being renewed, mostly.
     if (response.error().kind == ErrorKind::auth && trusted_) response.error().kind = ErrorKind::transport;
-    co_return std::unexpected(std::move(response.error()).with("the API at " + endpoint_.url));
+    co_return std::unexpected(
+        std::move(response.error())
+            .with("the API at " + (network ? endpoint_.url : "unix:" + endpoint_.unix_socket)));
   }
   trusted_ = true;
   ApiAnswer answer;
@@ -120,7 +143,7 @@ Task<Result<ApiAnswer>> ApiClient::call(Call call) {
   co_return answer;
 }
 
-Task<Result<ApiAnswer>> ApiClient::call_until(Call wanted, Deadline deadline) {
+Task<Result<ApiAnswer>> ApiClient::call_until(Call wanted, Deadline deadline, Trouble trouble) {
   for (int attempt = 0;; ++attempt) {
     Call copy = wanted;
     auto answer = co_await call(std::move(copy));
@@ -128,8 +151,10 @@ Task<Result<ApiAnswer>> ApiClient::call_until(Call wanted, Deadline deadline) {
     if (!passing) co_return answer;
     auto wait = backoff(attempt);
     if (answer && answer->retry_after > wait) wait = answer->retry_after;
-    if (Clock::now() + wait >= deadline) co_return answer;
-    const bool slept = co_await sleep_until(Clock::now() + wait);
+    const auto next = Clock::now() + wait;
+    if (next >= deadline) co_return answer;
+    if (trouble) trouble(answer ? answer->error() : answer.error(), next);
+    const bool slept = co_await sleep_until(next);
     if (!slept) co_return fail(ErrorKind::cancelled, "cancelled");
   }
 }

@@ -29,7 +29,7 @@ struct ApiAnswer {
   bool ok() const { return status >= 200 && status < 300; }
   /// Whether the same call may succeed later: 408, 429, 5xx but 501, and what is no refusal of the API's own.
   bool retryable() const;
-  /// The answer as an error, for calls that had to succeed.
+  /// The answer as an error, for calls that had to succeed; without an envelope it has the start of the body.
   Error error() const;
 };
 
@@ -60,9 +60,11 @@ class ApiClient {
   /// One exchange. `transport` when there was no answer, `auth` when the server's certificate was never good.
   /// What is large goes over a network compressed.
   Task<Result<ApiAnswer>> call(Call call);
+  /// Told why a try failed, and when the next one is.
+  using Trouble = std::function<void(const Error& why, Deadline next)>;
   /// Repeats a call that is safe to repeat until it has an answer that is no passing trouble, or until
   /// `deadline`.
-  Task<Result<ApiAnswer>> call_until(Call wanted, Deadline deadline);
+  Task<Result<ApiAnswer>> call_until(Call wanted, Deadline deadline, Trouble trouble = {});
 
  private:
   void add_body(http::Request& request, Call& call) const;

@@ -114,7 +114,10 @@ Result<Response> outcome_of(Call& call, CURLcode code) {
     const std::string why = call.error[0] != '\0' ? call.error : curl_easy_strerror(code);
     if (code == CURLE_PEER_FAILED_VERIFICATION)
       return fail(ErrorKind::auth, "the server's certificate is not trusted: " + why +
-                                       "; if it is of an authority of your own, name that as the CA file");
+                                       "; if it is of an authority of your own, name that as the CA file "
+                                       "(--ca-file, api.ca_file)");
+    if (code == CURLE_SSL_CONNECT_ERROR)
+      return fail(ErrorKind::transport, why + "; does this port speak plain http?");
     return fail(ErrorKind::transport, why);
   }
   long status = 0;

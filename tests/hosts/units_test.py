@@ -48,6 +48,11 @@ class Units(unittest.TestCase):
                               capture_output=True, text=True, timeout=DEADLINE)
         self.assertEqual([line for line in done.stderr.splitlines() if "assay" in line], [])
 
+    def test_the_api_is_started_again_for_as_long_as_its_store_is_away(self):
+        shown = subprocess.run(["systemctl", "show", "assay-api.service", "--property=StartLimitIntervalUSec,Restart"],
+                               capture_output=True, text=True, timeout=DEADLINE).stdout.split()
+        self.assertEqual(sorted(shown), ["Restart=always", "StartLimitIntervalUSec=0"])
+
     def test_a_run_from_the_api_through_the_worker(self):
         call("systemd-sysusers")
         call("systemd-tmpfiles", "--create")

@@ -69,6 +69,13 @@ class Run(Case):
         summary = json.loads((self.folder / "out" / "summary.json").read_text())
         self.assertEqual(summary["run"]["status"], "completed")
 
+    def test_it_serves_the_environment_and_labels_that_the_file_names(self):
+        where = 'environment = "staging"\nlabels = ["gpu:a100", "language:lua"]\npriority = 7\n'
+        out, _ = self.assay("run", self.small(where + FILE), "--json")
+        run = json.loads(out)["run"]
+        self.assertEqual((run["status"], run["environment"], run["labels"], run["priority"]),
+                         ("completed", "staging", ["gpu:a100", "language:lua"], 7))
+
     def test_a_gate_decides_the_exit_code(self):
         gate = '[gate]\n"same.pass_rate" = "{}"\n'
         self.assay("run", self.small(FILE + gate.format(">= 0.8"), wrong={3}))

@@ -1,8 +1,10 @@
 """The life of runs: paused, resumed, cancelled, tried again, judged again, deleted and watched; by the command line
 and over the API, with a real worker. And that one tenant is nothing to another."""
+import contextlib
 import http.client
 import json
 import re
+import sqlite3
 import subprocess
 import threading
 
@@ -166,6 +168,24 @@ class Runs(Case):
         table = self.assay("workers", "--api", f"unix:{self.socket}", "--key-file", self.key_file)[0]
         self.assertRegex(table, r"strong .*gpu:a100.*language:lua")
 
+    def test_workers_that_are_heard_of_no_more_are_lost_or_gone(self):
+        for name in ("here", "lost", "gone"):
+            self.start_worker(name)
+        table = lambda: self.assay("workers", "--api", f"unix:{self.socket}", "--key-file", self.key_file)[0]
+        wait_until(lambda: all(name in table() for name in ("here", "lost", "gone")), "they are registered")
+        # As they are left when they end; heartbeats come every 10 s at most, and would be seen by the next wait.
+        def age():
+            with contextlib.closing(sqlite3.connect(self.store("assay.db"), timeout=30)) as store, store:
+                store.execute("UPDATE workers SET seen_at = seen_at - 150000 WHERE name <> 'here'")
+                store.execute("UPDATE workers SET state = 'drain' WHERE name = 'gone'")
+            shown = table()
+            return shown if re.search(r"lost +lost .* 2 min ago", shown) else None
+        shown = wait_until(age, "the table says so", 30)
+        self.assertRegex(shown, r"here +run .* (now|\d+ s ago)")
+        self.assertRegex(shown, r"gone +gone .* 2 min ago")
+        answer = json.loads(self.assay("workers", "--json", "--api", f"unix:{self.socket}", "--key-file", self.key_file)[0])
+        self.assertEqual({w["state"] for w in answer["data"]} - {"run", "drain"}, set())
+
     def test_a_tenant_is_nothing_to_another(self):
         """Every way in, with another tenant's key: nothing is shown, listed, guessed, claimed or changed."""
         self.furnish(rows=4)
@@ -248,6 +268,13 @@ class Runs(Case):
         self.assertNotEqual(first, own)
         self.assertEqual(self.ok("POST", "/v1/evaluation/runs", body, headers=again)["id"], first)
 
+    def test_an_api_that_is_away_is_told_before_it_is_given_up(self):
+        for command in (["workers"], ["runs", "list"]):
+            program = self.start(BIN / "assay", *command, "--api", f"unix:{self.folder}/nobody.sock", "--key-file", self.key_file)
+            wait_until(lambda: "trying again" in program.output(), "it says so", 15)
+            self.assertIsNone(program.process.poll())
+            self.assertIn("the API at", program.output())
+
     def test_keys_are_listed_and_revoked_and_what_they_did_is_kept(self):
         self.furnish(rows=4)
         key = self.key("read", "submit")
@@ -262,6 +289,10 @@ class Runs(Case):
                          [(mine, "POST /evaluation/runs/{run}/cancel", run, 200), (mine, "POST /evaluation/runs", run, 200)])
         self.assay("key", "revoke", mine, "--store", self.store("assay.db"))
         wait_until(lambda: self.call("GET", "/v1/evaluation/runs", key=key)[0] == 401, "the key is worth nothing", 10)
+        _, again = self.assay("key", "revoke", mine, "--store", self.store("assay.db"))
+        self.assertIn("revoked already", again)
+        _, unknown = self.assay("key", "revoke", "key_0", "--store", self.store("assay.db"), code=2)
+        self.assertNotIn("already", unknown)
 
     def test_a_revoked_key_is_granted_nothing_that_it_waited_for(self):
         self.furnish(rows=4)

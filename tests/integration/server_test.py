@@ -68,6 +68,15 @@ class Server(Case):
             self.assertNotIn(secret, server.output())
         self.assertNotIn("healthz", server.output())  # probes are for `debug`
 
+    def test_only_a_server_makes_a_store(self):
+        for arguments in (("create", "--scope", "read"), ("list",), ("revoke", "key_1")):
+            _, error = self.assay("key", *arguments, code=2)
+            self.assertIn("there is no store assay.db here: name it with --store, or start `assay serve` once", error)
+            self.assertEqual(list(self.folder.iterdir()), [])
+        # As in a script that does not wait for the server it has just started.
+        self.start(BIN / "assay", "serve", "--listen", "127.0.0.1:0", "--store", self.folder / "assay.db")
+        self.key("read")
+
     def test_the_access_log_can_be_off(self):
         self.write("api.toml", "[log]\naccess = false\n")
         server = self.serve("--config", self.folder / "api.toml")

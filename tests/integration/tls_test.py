@@ -103,6 +103,23 @@ class Tls(Case):
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0, worker.output())
 
+    def test_http_where_https_is_spoken_and_the_reverse_name_the_remedy(self):
+        self.authority("ca")
+        server, port = self.serve_tls(*self.certificate("server", "ca"))
+        self.write("me.key", self.key("read"))
+        listing = ["runs", "list", "--key-file", self.folder / "me.key", "--ca-file", self.folder / "ca.pem"]
+
+        def told(url):
+            program = self.start(BIN / "assay", *listing, "--api", url)
+            wait_until(lambda: "trying again" in program.output(), "it says what is wrong before it gives up", 20)
+            return program.output()
+        self.assertIn("use https://", told(f"http://localhost:{port}"))
+        server.signal(signal.SIGTERM)
+        server.wait()
+        plain = self.start(BIN / "assay", "serve", "--listen", "127.0.0.1:0", "--store", self.folder / "assay.db")
+        found = wait_until(lambda: re.search(r"address=127\.0\.0\.1:(\d+) scheme=http ", plain.output()), "the API listens")
+        self.assertIn("does this port speak plain http?", told(f"https://localhost:{found[1]}"))
+
     def test_a_certificate_of_another_authority_or_name_is_refused(self):
         self.authority("ca")
         other = self.authority("other")
@@ -111,7 +128,7 @@ class Tls(Case):
         submit = ["submit", self.evaluation(), "--key-file", self.folder / "me.key"]
         _, error = self.assay(*submit, "--api", f"https://localhost:{port}", "--ca-file", other, code=3)
         self.assertIn("certificate is not trusted", error)
-        self.assertIn("CA file", error)
+        self.assertIn("CA file (--ca-file, api.ca_file)", error)
         _, error = self.assay(*submit, "--api", f"https://localhost:{port}", code=3)  # the system's authorities
         self.assertIn("certificate is not trusted", error)
         _, error = self.assay(*submit, "--api", f"https://localhost:{port}", "--ca-file", self.folder / "no.pem", code=2)

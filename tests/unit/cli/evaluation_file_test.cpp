@@ -56,6 +56,9 @@ name = "gsm8k 175B with a verifier"
 container = "maths"
 trials = 3
 shard_size = 500
+environment = "staging"
+labels = ["gpu:a100", "site:b"]
+priority = -5
 metadata = { commit = "abc", tags = ["a", "b"], when = 2026-11-21 }
 
 [sample]
@@ -103,6 +106,9 @@ exact-answer.errors = "== 0"
   CHECK(file->container == "maths");
   CHECK(file->trials == 3);
   CHECK(file->shard_size == 500);
+  CHECK(file->environment == "staging");
+  CHECK(file->labels == std::vector<std::string>{"gpu:a100", "site:b"});
+  CHECK(file->priority == -5);
   CHECK(file->metadata == R"({"commit":"abc","tags":["a","b"],"when":"2026-11-21"})");
   REQUIRE(file->sample.has_value());
   CHECK(file->sample->file == folder.path("rows.jsonl"));
@@ -144,6 +150,9 @@ TEST_CASE("evaluation file: what is left out has its default", "[cli][evaluation
   CHECK(file->container == "my-eval");
   CHECK(file->trials == 1);
   CHECK_FALSE(file->shard_size.has_value());
+  CHECK(file->environment.empty());
+  CHECK(file->labels.empty());
+  CHECK(file->priority == 0);
   CHECK(file->metadata == "{}");
   CHECK(file->sample->type == DataSide::Type::container);
   CHECK(file->sample->container == "logs");
@@ -159,9 +168,11 @@ TEST_CASE("evaluation file: a fault at the top is named", "[cli][evaluation_file
       {"name = 5", "my eval.toml:1: name must be a string"},
       {"name = \"n\"\ntrails = 2", "my eval.toml:2: unknown key trails; did you mean trials?"},
       {"name = \"n\"\nbanana = 2",
-       "my eval.toml:2: unknown key banana; the keys here are name, container, trials, shard_size, metadata, "
-       "sample, "
-       "ground_truth, evaluator, gate"},
+       "my eval.toml:2: unknown key banana; the keys here are name, container, trials, shard_size, "
+       "environment, "
+       "labels, priority, metadata, sample, ground_truth, evaluator, gate"},
+      {"name = \"n\"\nlabels = \"gpu\"", "my eval.toml:2: labels must be a list of strings"},
+      {"name = \"n\"\npriority = 101", "my eval.toml:2: priority must be from -100 to 100, not 101"},
       {"name = \"n\"\ntrials = 0", "my eval.toml:2: trials must be from 1 to 1000, not 0"},
       {"name = \"n\"\ntrials = \"3\"", "my eval.toml:2: trials must be a whole number"},
       {"name = \"n\"\nshard_size = 2.5", "my eval.toml:2: shard_size must be a whole number"},

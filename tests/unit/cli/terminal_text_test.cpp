@@ -53,6 +53,11 @@ TEST_CASE("terminal_text: numbers are written as people write them", "[cli][text
   CHECK(duration_text(3400) == "3.4 s");
   CHECK(duration_text(125'000) == "2 min 5 s");
   CHECK(duration_text(7'500'000) == "2 h 5 min");
+  CHECK(age_text(-3000) == "now");
+  CHECK(age_text(59'999) == "59 s ago");
+  CHECK(age_text(125'000) == "2 min ago");
+  CHECK(age_text(7'200'000) == "2 h ago");
+  CHECK(age_text(int64_t{3} * 86'400'000) == "3 d ago");
   CHECK(bytes_text(512) == "512 B");
   CHECK(bytes_text(1500) == "1.5 KB");
   CHECK(bytes_text(3'200'000'000) == "3.2 GB");

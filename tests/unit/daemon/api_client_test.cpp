@@ -37,6 +37,17 @@ TEST_CASE("ApiAnswer: what may succeed later is retryable, what is refused is no
   for (const int status : {200, 413}) CHECK_FALSE(ApiAnswer{.status = status}.retryable());
 }
 
+TEST_CASE("ApiAnswer: what is no envelope is shown, bounded and harmless", "[daemon][api_client]") {
+  const auto said = [](std::string body) {
+    return ApiAnswer{.status = 400, .body = std::move(body)}.error().message;
+  };
+  CHECK(said("This port speaks HTTPS: use https://\n") ==
+        "the API answered 400: This port speaks HTTPS: use https://");
+  CHECK(said("") == "the API answered 400");
+  CHECK(said("a\r\n\t b\x1b[31m\xff") == "the API answered 400: a b?[31m?");
+  CHECK(said(std::string(100'000, 'x')).size() < 300);
+}
+
 TEST_CASE("ApiClient: a call is repeated when the answer said, and not before", "[daemon][api_client]") {
   asio::io_context loop(1);
   asio::ip::tcp::acceptor acceptor(loop, {asio::ip::make_address("127.0.0.1"), 0});
