@@ -5,9 +5,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>
-#include <fstream>
 #include <future>
-#include <span>
 #include <thread>
 
 #include "api/context.hpp"
@@ -298,28 +296,13 @@ struct KeyStore::Impl {
 
 namespace {
 
-/// By the file's header (sqlite.org/fileformat): its log is a write-ahead log, which is the first that a
-/// server sets, or its schema has a version. Before, a second process would be in that server's way.
-bool is_store(const std::string& path) {
-  std::array<char, 100> header{};
-  std::ifstream file(path, std::ios::binary);
-  if (!file.read(header.data(), header.size())) return false;
-  constexpr size_t kWriteVersion = 18, kUserVersion = 60;
-  constexpr char kWriteAheadLog = 2;
-  const auto version = std::span(header).subspan(kUserVersion, 4);
-  return std::string_view(header.data(), 15) == "SQLite format 3" &&
-         (header[kWriteVersion] == kWriteAheadLog ||
-          std::ranges::any_of(version, [](char c) { return c != 0; }));
-}
-
-Result<> find_sqlite_store(const std::string& path) {
+/// Only a server makes a store; one that was just started needs a moment for it.
+Result<std::unique_ptr<Store>> open_beside_server(const std::string& path) {
   constexpr auto kServerStarts = std::chrono::seconds(2);
   const auto end = Clock::now() + kServerStarts;
   for (;;) {
-    if (is_store(path)) return {};
-    if (Clock::now() >= end)
-      return fail(ErrorKind::config, "there is no store " + path + (path.starts_with('/') ? "" : " here") +
-                                         ": name it with --store, or start `assay serve` once");
+    auto store = open_sqlite_store({.path = path, .beside_server = true});
+    if (store || Clock::now() >= end) return store;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
 }
@@ -335,8 +318,7 @@ Result<KeyStore> KeyStore::open(const std::string& store) {
   if (is_postgres_address(store)) {
     ASSAY_TRY(impl->store, open_postgres_store({.address = store, .writers = 1, .readers = 1}));
   } else {
-    ASSAY_OK(find_sqlite_store(store));
-    ASSAY_TRY(impl->store, open_sqlite_store({.path = store, .beside_server = true}));
+    ASSAY_TRY(impl->store, open_beside_server(store));
   }
   impl->thread = std::jthread([&io = impl->io] { io.run(); });
   return KeyStore(std::move(impl));

@@ -105,11 +105,13 @@ Result<void> SqliteStore::open() {
     temporary_directory_ = pattern;
     path_ = pattern + "/store.db";
   }
-  if (!options_.beside_server) {
+  if (options_.beside_server) {
+    if (!std::filesystem::exists(path_))
+      return fail(ErrorKind::config, "there is no store " + path_ + (path_.starts_with('/') ? "" : " here") +
+                                         ": name it with --store, or start `assay serve` once");
+  } else {
     ASSAY_OK(lock_file());
-  }
-  // Made here and closed before SQLite opens it, so that nobody else can read it from the start.
-  {
+    // Made here and closed before SQLite opens it, so that nobody else can read it from the start.
     ASSAY_TRY(const auto made, open_cloexec(path_, O_RDWR | O_CREAT, 0600));
   }
   try {
@@ -133,6 +135,9 @@ Result<void> SqliteStore::open() {
 
 void SqliteStore::prepare_schema(SqliteDatabase& db) {
   set_up_connection(db, kWriterCacheKiB);
+  // Before anything that could be in the way of the server that is making it.
+  if (options_.beside_server && db.integer("PRAGMA user_version").value_or(0) == 0)
+    throw StoreError(StoreError::Kind::broken, "it is no store of assay's yet; start `assay serve` once");
   // A temporary store dies with its process, so nothing of it needs to reach the disk.
   db.script(temporary_directory_.empty() ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
                                          : "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF;");
