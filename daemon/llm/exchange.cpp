@@ -1,8 +1,7 @@
 #include "daemon/llm/exchange.hpp"
 
-#include <strings.h>
-
 #include "daemon/llm/quote.hpp"
+#include "daemon/llm/words.hpp"
 
 namespace assay::llm {
 namespace {
@@ -10,7 +9,7 @@ namespace {
 constexpr size_t kRequestIdBytes = 128;
 
 bool same_name(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
+  return a.size() == b.size() && lower(a) == lower(b);
 }
 
 std::string_view trimmed(std::string_view text) {

@@ -10,9 +10,9 @@ namespace {
 /// The number at the front: "100, 100;w=60" is 100.
 std::optional<int64_t> count_from(std::string_view text) {
   int64_t value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stopped, problem] = std::from_chars(text.data(), end, value);
-  const bool whole = stopped == end || *stopped == ',' || *stopped == ';' || *stopped == ' ';
+  const auto [stopped, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const bool whole =
+      stopped == text.data() + text.size() || *stopped == ',' || *stopped == ';' || *stopped == ' ';
   if (problem != std::errc() || !whole || value < 0) return std::nullopt;
   return value;
 }

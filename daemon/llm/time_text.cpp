@@ -144,10 +144,10 @@ std::optional<Time> rfc3339_from(std::string_view text) {
 
 std::optional<double> number_from(std::string_view text) {
   double value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stopped, problem] = std::from_chars(text.data(), end, value, std::chars_format::fixed);
-  if (problem != std::errc() || stopped != end || !std::isfinite(value) || std::signbit(value))
-    return std::nullopt;
+  const auto [stopped, problem] =
+      std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  const bool whole = stopped == text.data() + text.size();
+  if (problem != std::errc() || !whole || !std::isfinite(value) || std::signbit(value)) return std::nullopt;
   return value;
 }
 
