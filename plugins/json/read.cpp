@@ -31,6 +31,8 @@ int depth_of(std::string_view text) {
 std::expected<nlohmann::json, std::string> read_json(std::string_view text) {
   if (depth_of(text) > kDepthLimit)
     return std::unexpected("nested deeper than " + std::to_string(kDepthLimit) + " levels");
+  if (text.starts_with("\xEF\xBB\xBF"))
+    return std::unexpected("not valid JSON: it begins with a byte order mark");
   try {
     return nlohmann::json::parse(text);
   } catch (const nlohmann::json::exception& problem) {
