@@ -70,7 +70,7 @@ std::string remove_articles(std::string_view text) {
     const char* at = rest.data();
     if (is_word_character(take_code_point(rest))) continue;
     add_word({word, at});
-    out.append(at, rest.data());
+    out += std::string_view(at, rest.data());
     word = rest.data();
   }
   add_word({word, text.data() + text.size()});

@@ -79,11 +79,10 @@ void step1a(std::string& word) {
 
 /// After -ed and -ing are gone.
 void restore_end(std::string& stem) {
-  if (stem.ends_with("at") || stem.ends_with("bl") || stem.ends_with("iz")) {
-    stem += 'e';
-  } else if (ends_double_consonant(stem)) {
+  const bool lost_e = stem.ends_with("at") || stem.ends_with("bl") || stem.ends_with("iz");
+  if (!lost_e && ends_double_consonant(stem)) {
     if (stem.back() != 'l' && stem.back() != 's' && stem.back() != 'z') stem.pop_back();
-  } else if (measure(stem) == 1 && ends_short(stem)) {
+  } else if (lost_e || (measure(stem) == 1 && ends_short(stem))) {
     stem += 'e';
   }
 }
