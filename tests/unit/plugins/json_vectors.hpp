@@ -1,4 +1,5 @@
-// What autoevals 0.4.1 gives (JSONDiff with and without preserve_strings; ValidJSON), on Python 3.11; to be equal to 1e-9.
+// What autoevals 0.4.1 gives (JSONDiff with and without preserve_strings; ValidJSON), on Python 3.11; to be
+// equal to 1e-9.
 #pragma once
 
 #include <string_view>

@@ -1,5 +1,5 @@
-// The cases of the JSON Schema test suite 2.0.0 for draft 7 without remote references, and what python-jsonschema
-// 4.26.0 says of cases of draft 2020-12.
+// The cases of the JSON Schema test suite 2.0.0 for draft 7 without remote references, and what
+// python-jsonschema 4.26.0 says of cases of draft 2020-12.
 #pragma once
 
 namespace assay::json_check::vectors {
