@@ -37,6 +37,18 @@ std::unexpected<Problem> unknown_key() {
   return refuse(401, "invalid_api_key", "this API key is not known, or was revoked");
 }
 
+/// In the store, for the cache.
+Task<Answer<Principal>> look_up(Context& context, std::string key, Clock::time_point asked) {
+  const auto principal = co_await context.store.principal(key);
+  if (!principal) co_return std::unexpected(principal.error());
+  if (!*principal) {
+    context.keys.forget(key);
+    co_return unknown_key();
+  }
+  context.keys.keep(key, **principal, asked);
+  co_return **principal;
+}
+
 /// Whoever tries keys is slowed down. A key that was good before is not kept out by what others try from the
 /// same address, so that nobody can stop the workers behind a proxy.
 Task<Answer<Principal>> authenticate(Context& context, Request& request) {
@@ -51,15 +63,9 @@ Task<Answer<Principal>> authenticate(Context& context, Request& request) {
   if (seen && seen->fresh) co_return seen->principal;
   const auto wait = seen ? std::nullopt : context.bad_keys.look(request.peer);
   if (wait) co_return too_many(*wait, "too many requests with unknown API keys came from this address");
-  const auto principal = co_await context.store.principal(hash);
-  if (!principal) co_return std::unexpected(principal.error());
-  if (*principal) {
-    context.keys.keep(hash, **principal, asked);
-    co_return **principal;
-  }
-  context.keys.forget(hash);
-  context.bad_keys.take(request.peer);
-  co_return unknown_key();
+  auto principal = co_await look_up(context, hash, asked);
+  if (!principal && principal.error().status == 401) context.bad_keys.take(request.peer);
+  co_return principal;
 }
 
 /// What workers do for their runs is not limited by the rate: a heartbeat refused costs a lease, and the work
@@ -174,13 +180,8 @@ Task<Answer<>> admit_again(Context& context, std::string key) {
   const auto asked = Clock::now();
   const auto seen = context.keys.find(key, asked);
   if (seen && seen->fresh) co_return Answer<>{};
-  const auto principal = co_await context.store.principal(key);
+  const auto principal = co_await look_up(context, std::move(key), asked);
   if (!principal) co_return std::unexpected(principal.error());
-  if (!*principal) {
-    context.keys.forget(key);
-    co_return unknown_key();
-  }
-  context.keys.keep(key, **principal, asked);
   co_return Answer<>{};
 }
 
