@@ -180,13 +180,24 @@ std::string Fields::one_of(std::string_view key, std::span<const std::string_vie
     return fallback;
   }
   if (fallback.empty()) require(key);
+  return maybe_one_of(key, words).value_or(std::move(fallback));
+}
+
+std::optional<std::string> Fields::maybe_word(std::string_view key, Words words) {
+  const std::span all(words.begin(), words.size());
+  if (!describing()) return maybe_one_of(key, all);
+  describe(key, schema::words(all), false);
+  return std::nullopt;
+}
+
+std::optional<std::string> Fields::maybe_one_of(std::string_view key,
+                                                std::span<const std::string_view> words) {
   auto value = maybe_text(key, kLabelLength);
-  if (!value) return fallback;
-  if (std::ranges::find(words, *value) != words.end()) return *value;
+  if (!value || std::ranges::find(words, *value) != words.end()) return value;
   std::string list;
   for (const auto word : words) list += (list.empty() ? "" : ", ") + std::string(word);
   fault(key, "must be one of " + list + "; it is " + json_quote(*value));
-  return fallback;
+  return std::nullopt;
 }
 
 const Json* Fields::maybe_object(std::string_view key) {

@@ -52,6 +52,7 @@ class Fields {
   std::optional<double> maybe_number(std::string_view key);
   /// One of `words`; `fallback` when absent. An empty fallback makes it required.
   std::string word(std::string_view key, Words words, std::string fallback = {});
+  std::optional<std::string> maybe_word(std::string_view key, Words words);
   /// At most `most` labels, and at least one.
   std::vector<std::string> texts(std::string_view key, size_t most);
   std::vector<std::string> maybe_texts(std::string_view key, size_t most, size_t longest = kLabelLength);
@@ -108,6 +109,7 @@ class Fields {
   const Json* require(std::string_view key);
   const Json* array_at(std::string_view key, size_t most);
   std::string one_of(std::string_view key, std::span<const std::string_view> words, std::string fallback);
+  std::optional<std::string> maybe_one_of(std::string_view key, std::span<const std::string_view> words);
   void absorb(Fields&& inner);
   void refuse_unknown();
 

@@ -21,10 +21,27 @@ struct Pinned {
   std::vector<std::string> required;  ///< labels that a worker needs to run them
 };
 
-/// A worker says which languages it runs, and whether it can install packages for them.
+/// "openai" of "openai/gpt-4o".
+std::string before_slash(const Json& name) {
+  const auto text = name.get<std::string>();
+  return text.substr(0, text.find('/'));
+}
+
+/// A worker says which languages it runs, whether it can install packages for them, which plugins it has and
+/// whose models it can ask.
 void add_required(const Json& spec, std::vector<std::string>& required) {
-  if (!spec.contains("language")) return;
+  if (spec["type"] == "judge") {
+    required.emplace_back("plugin:judge");
+    if (spec.contains("model")) required.push_back("provider:" + before_slash(spec["model"]));
+    for (const Json& model : spec.value("models", Json::array()))
+      required.push_back("provider:" + before_slash(model));
+    return;
+  }
   const auto language = spec["language"].get<std::string>();
+  if (language == "plugin") {
+    required.push_back("plugin:" + before_slash(spec["code"]));
+    return;
+  }
   required.push_back("language:" + language);
   if (spec.contains("requirements") && !spec["requirements"].empty())
     required.push_back("packages:" + language);
@@ -34,8 +51,9 @@ std::string evaluator_spec(const Evaluator& evaluator, size_t index) {
   Json json = *parse_json(evaluator.spec);
   Json spec = {
       {"index", index}, {"id", evaluator.id}, {"version", evaluator.version}, {"name", evaluator.name}};
-  for (const auto* key : {"type", "language", "code", "params", "limits", "pass_threshold", "grants",
-                          "isolation", "requirements"})
+  for (const auto* key :
+       {"type", "language", "code", "params", "limits", "pass_threshold", "grants", "isolation",
+        "requirements", "model", "models", "prompt", "mode", "api", "inference_params"})
     if (json.contains(key)) spec[key] = json[key];
   return dump_json(spec);
 }

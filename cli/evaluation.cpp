@@ -153,7 +153,6 @@ Task<Result<>> ensure_evaluator(ApiClient& api, Json wanted) {
   const auto present = co_await look(api, path);
   if (!present) co_return std::unexpected(present.error());
   if (present->is_null()) {
-    wanted["type"] = "code";
     const auto created = co_await call(api, "POST", "/v1/evaluators", dump_json(wanted));
     if (!created) co_return std::unexpected(created.error());
     co_return Result<>{};

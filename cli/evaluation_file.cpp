@@ -297,13 +297,54 @@ void read_requirements(TableReader& reader, EvaluatorEntry& entry) {
 }
 
 void read_grants(TableReader& reader, EvaluatorEntry& entry) {
-  static const Names kGrants = {"candidate"};
+  static const Names kGrants = {"candidate", "llm"};
   static const Names kLanguages = {"lua", "python", "node"};
   entry.grants = reader.texts("grants");
   for (const std::string& grant : entry.grants)
     if (!is_one_of(reader, "grants", grant, kGrants)) return;
   if (!entry.grants.empty() && std::ranges::find(kLanguages, entry.language) == kLanguages.end())
     reader.fault("grants", "only evaluators in " + joined(kLanguages) + " can use what is granted");
+}
+
+/// Text that stands in the file itself or in one beside it.
+std::string read_prompt(TableReader& reader, const std::string& path) {
+  const std::string file = reader.text("prompt_file");
+  std::string prompt = reader.text("prompt");
+  if (reader.has("prompt") && reader.has("prompt_file"))
+    reader.fault("prompt_file", "give prompt or prompt_file, not both");
+  if (file.empty()) return prompt;
+  auto text = read_file(beside(path, file), kFileLimitBytes);
+  if (!text) {
+    reader.fault("prompt_file", text.error().message);
+  } else if (!is_valid_utf8(*text)) {
+    reader.fault("prompt_file", file + " is not UTF-8 text");
+  } else {
+    prompt = std::move(*text);
+  }
+  return prompt;
+}
+
+void read_judge(TableReader& reader, const std::string& path, EvaluatorEntry& entry) {
+  static const Names kModes = {"pointwise", "pairwise"};
+  static const Names kApis = {"chat.completions", "messages", "responses"};
+  Json judgement = Json::object();
+  const std::string model = reader.text("model");
+  const auto panel = reader.texts("models");
+  if (!model.empty() && !panel.empty()) reader.fault("models", "give model or models, not both");
+  if (model.empty() && panel.empty())
+    reader.missing("model", "the model that judges, such as \"openai/gpt-4o\"; or models = a panel of them");
+  if (!model.empty()) judgement["model"] = model;
+  if (!panel.empty()) judgement["models"] = panel;
+  const std::string prompt = read_prompt(reader, path);
+  if (!prompt.empty()) judgement["prompt"] = prompt;
+  if (prompt.empty() && !reader.has("prompt_file") && !parse_json(entry.params)->contains("use"))
+    reader.missing("prompt", "what to ask, or params = { use = … } to use a prompt that comes with Assay");
+  if (const std::string mode = reader.text("mode"); !mode.empty() && is_one_of(reader, "mode", mode, kModes))
+    judgement["mode"] = mode;
+  if (const std::string api = reader.text("api"); !api.empty() && is_one_of(reader, "api", api, kApis))
+    judgement["api"] = api;
+  judgement["inference_params"] = *parse_json(reader.json("inference_params"));
+  entry.judgement = dump_json(judgement);
 }
 
 EvaluatorEntry read_evaluator(const toml::table& table, size_t number, const std::string& path,
@@ -314,16 +355,12 @@ EvaluatorEntry read_evaluator(const toml::table& table, size_t number, const std
   TableReader reader(table, "evaluator " + std::to_string(number), faults);
   entry.name = reader.required_text("name", "results and gates call the evaluator by it");
   entry.description = reader.text("description");
-  const std::string type = reader.required_text("type", "\"code\"");
-  if (type == "judge") {
-    reader.fault("type", "the type \"judge\" is not in this build");
-    for (const char* known : {"model", "prompt", "mode", "api", "inference_params"}) reader.find(known);
-  } else if (!type.empty()) {
-    is_one_of(reader, "type", type, kTypes);
-  }
-  if (type == "judge") {
-    for (const char* known : {"language", "isolation", "grants", "requirements", "file", "code"})
-      reader.find(known);
+  const std::string type = reader.required_text("type", "\"code\" or \"judge\"");
+  if (!type.empty()) is_one_of(reader, "type", type, kTypes);
+  entry.judge = type == "judge";
+  entry.params = reader.json("params");
+  if (entry.judge) {
+    read_judge(reader, path, entry);
   } else {
     entry.language = reader.required_text("language", "one of " + joined(kLanguages));
     if (!entry.language.empty()) is_one_of(reader, "language", entry.language, kLanguages);
@@ -333,7 +370,6 @@ EvaluatorEntry read_evaluator(const toml::table& table, size_t number, const std
     read_requirements(reader, entry);
   }
   entry.pass_threshold = reader.number("pass_threshold");
-  entry.params = reader.json("params");
   entry.limits = read_limits(reader, faults);
   return entry;
 }
@@ -447,14 +483,24 @@ Json evaluator_json(const EvaluatorEntry& entry, const std::string& container) {
   Json json{{"name", entry.name},
             {"description", entry.description},
             {"container", container},
-            {"language", entry.language},
-            {"isolation", entry.isolation},
-            {"grants", entry.grants},
-            {"requirements", entry.requirements},
-            {"code", entry.code},
             {"params", *parse_json(entry.params)},
             {"limits", *parse_json(entry.limits)}};
-  json["pass_threshold"] = entry.pass_threshold ? Json(*entry.pass_threshold) : Json();
+  // What is left out is said to be nothing, so that an evaluator that is there already loses it.
+  const Json otherwise = entry.judge ? Json(1.0) : Json();
+  json["pass_threshold"] = entry.pass_threshold ? Json(*entry.pass_threshold) : otherwise;
+  if (entry.judge) {
+    json["type"] = "judge";
+    for (const char* key : {"model", "models", "prompt", "api"}) json[key] = nullptr;
+    json["mode"] = "pointwise";
+    json.update(*parse_json(entry.judgement));
+    return json;
+  }
+  json.update({{"type", "code"},
+               {"language", entry.language},
+               {"isolation", entry.isolation},
+               {"grants", entry.grants},
+               {"requirements", entry.requirements},
+               {"code", entry.code}});
   return json;
 }
 

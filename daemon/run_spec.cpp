@@ -36,8 +36,6 @@ sandbox::Limits limits_from(const Json& json, sandbox::Limits limits) {
 Result<RunEvaluator> evaluator_from(const Json& json, const std::string& run) {
   RunEvaluator evaluator;
   evaluator.name = json.at("name").get<std::string>();
-  if (json.at("type") != "code")
-    return fail(ErrorKind::config, "evaluator " + evaluator.name + ": this worker runs code evaluators only");
   ASSAY_TRY(evaluator.program, program_from(json, run));
   if (json.contains("pass_threshold") && json["pass_threshold"].is_number())
     evaluator.pass_threshold = json["pass_threshold"].get<double>();
@@ -64,6 +62,19 @@ bool covers(const std::optional<std::vector<int64_t>>& rows, const Lease& lease)
   return !rows || static_cast<int64_t>(rows->size()) == lease.hi - lease.lo;
 }
 
+/// A judge is an evaluator of the plugin `judge`: what its definition says besides becomes parameters.
+Json judge_params(const Json& evaluator) {
+  Json params = evaluator.value("params", Json::object());
+  const auto said = [&](const char* key) {
+    const auto it = evaluator.find(key);
+    return it != evaluator.end() && !it->is_null() ? &*it : nullptr;
+  };
+  if (const Json* model = said("model")) params["models"] = Json::array({*model});
+  for (const char* key : {"models", "prompt", "mode", "inference_params"})
+    if (const Json* value = said(key)) params[key] = *value;
+  return params;
+}
+
 }  // namespace
 
 std::string Side::rows_path() const {
@@ -73,9 +84,15 @@ std::string Side::rows_path() const {
 Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluator, const std::string& run) {
   auto program = std::make_shared<sandbox::Program>();
   program->name = evaluator.at("name").get<std::string>();
-  program->language = evaluator.at("language").get<std::string>();
-  program->source = evaluator.at("code").get<std::string>();
-  if (evaluator.contains("params")) program->params = dump_json(evaluator["params"]);
+  if (evaluator.at("type") == "judge") {
+    program->language = "plugin";
+    program->source = "judge/judge";
+    program->params = dump_json(judge_params(evaluator));
+  } else {
+    program->language = evaluator.at("language").get<std::string>();
+    program->source = evaluator.at("code").get<std::string>();
+    if (evaluator.contains("params")) program->params = dump_json(evaluator["params"]);
+  }
   program->isolation = evaluator.value("isolation", program->isolation);
   if (program->isolation == "run") program->run = run;
   program->grants = evaluator.value("grants", program->grants);

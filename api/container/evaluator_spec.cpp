@@ -2,6 +2,7 @@
 
 #include <array>
 #include <nlohmann/json.hpp>
+#include <regex>
 
 #include "core/requirement.hpp"
 
@@ -9,6 +10,7 @@ namespace assay::api {
 namespace {
 
 constexpr size_t kLineLength = 4096;  // of a requirement
+constexpr size_t kMostModels = 16;    // of a panel
 
 struct Bound {
   const char* key;
@@ -41,13 +43,16 @@ Json read_object(Fields& fields, const char* key) {
 Json read_grants(Fields& fields, std::string_view language) {
   Json grants = Json::array();
   for (const std::string& grant : fields.maybe_texts("grants", 8)) {
-    if (grant != "candidate") fields.fault("grants", "can hold \"candidate\" only");
+    if (grant != "candidate" && grant != "llm")
+      fields.fault("grants", "can hold \"candidate\" and \"llm\" only");
     grants.push_back(grant);
   }
   if (!grants.empty() && language != "lua" && language != "python" && language != "node")
     fields.fault("grants", "are for the languages lua, python and node");
-  fields.note("grants", "description",
-              "\"candidate\": may run what a model wrote. Of the languages lua, python and node.");
+  fields.note(
+      "grants", "description",
+      "\"candidate\": may run what a model wrote. \"llm\": may ask models. Of the languages lua, python "
+      "and node.");
   return grants;
 }
 
@@ -65,10 +70,31 @@ Json read_requirements(Fields& fields, std::string_view language) {
   return requirements;
 }
 
+constexpr std::array kOfJudges = {"model", "models", "prompt", "inference_params"};
+
 struct Draft {
   EvaluatorSpec result;
   Json spec = Json::object();
 };
+
+/// What evaluators of every type have.
+void read_common(Fields& fields, Draft& draft, const Json& pass_threshold) {
+  Json& spec = draft.spec;
+  draft.result.name = fields.text("name", kLabelLength);
+  draft.result.container = fields.maybe_text("container", kLabelLength).value_or("");
+  if (const auto text = fields.maybe_text("description")) spec["description"] = *text;
+  const auto threshold = fields.maybe_number("pass_threshold");
+  spec["pass_threshold"] = threshold ? Json(*threshold) : pass_threshold;
+  spec["params"] = read_object(fields, "params");
+  spec["limits"] = read_limits(fields);
+  spec["metadata"] = read_object(fields, "metadata");
+}
+
+/// "text/exact": which plugin's which evaluator.
+bool names_plugin(std::string_view code) {
+  static const std::regex kShape("^[a-z0-9_-]{1,64}/[a-z0-9_-]{1,64}$");
+  return std::regex_match(code.begin(), code.end(), kShape);
+}
 
 void read_code(Fields& fields, Draft& draft) {
   Json& spec = draft.spec;
@@ -83,24 +109,45 @@ void read_code(Fields& fields, Draft& draft) {
   spec["grants"] = read_grants(fields, language);
   spec["mode"] = fields.word("mode", {"pointwise", "pairwise"}, "pointwise");
   spec["api"] = fields.word("api", {"chat.completions", "messages", "responses"}, "chat.completions");
-  draft.result.name = fields.text("name", kLabelLength);
-  draft.result.container = fields.maybe_text("container", kLabelLength).value_or("");
-  if (const auto text = fields.maybe_text("description")) spec["description"] = *text;
   spec["code"] = fields.text("code");
+  if (language == "plugin" && spec["code"] != "" && !names_plugin(spec["code"].get_ref<const std::string&>()))
+    fields.fault("code", "must be PLUGIN/EVALUATOR for the language plugin, such as text/exact");
   // Stored for no code evaluator, so that nobody believes that they have an effect.
-  for (const auto* key : {"model", "prompt", "inference_params"})
-    fields.absent(key, "is for evaluators of type judge");
+  for (const auto* key : kOfJudges) fields.absent(key, "is for evaluators of type judge");
   spec["requirements"] = read_requirements(fields, language);
-  const auto threshold = fields.maybe_number("pass_threshold");
-  spec["pass_threshold"] = threshold ? Json(*threshold) : Json(nullptr);
-  spec["params"] = read_object(fields, "params");
-  spec["limits"] = read_limits(fields);
-  spec["metadata"] = read_object(fields, "metadata");
+  read_common(fields, draft, nullptr);
+}
+
+/// What a judge asks: a prompt, or the name of one that is ready to use.
+void read_question(Fields& fields, Json& spec) {
+  const auto prompt = fields.maybe_text("prompt");
+  if (prompt) spec["prompt"] = *prompt;
+  const bool ready = spec["params"].contains("use");
+  if (prompt && ready) fields.fault("prompt", "and params.use are both given: use one of them");
+  if (!prompt && !ready)
+    fields.fault("prompt", "is missing: write one, or name one that is ready to use by params.use");
+  fields.note("prompt", "description", "Required, unless params.use names one that is ready to use.");
 }
 
 void read_judge(Fields& fields, Draft& draft) {
-  draft.spec["type"] = "judge";
-  fields.anything_else();
+  Json& spec = draft.spec;
+  spec["type"] = "judge";
+  read_common(fields, draft, 1.0);
+  const auto model = fields.maybe_text("model", kLabelLength);
+  const auto panel = fields.maybe_texts("models", kMostModels);
+  if (model && !panel.empty()) fields.fault("models", "and model are both given: use one of them");
+  if (!model && panel.empty())
+    fields.fault("model", "is missing: the slug of a model, such as openai/gpt-4o");
+  fields.note("model", "description", "Required, unless models gives a panel of them.");
+  if (model) spec["model"] = *model;
+  if (!panel.empty()) spec["models"] = panel;
+  read_question(fields, spec);
+  spec["mode"] = fields.word("mode", {"pointwise", "pairwise"}, "pointwise");
+  if (const auto api = fields.maybe_word("api", {"chat.completions", "messages", "responses"}))
+    spec["api"] = *api;
+  spec["inference_params"] = read_object(fields, "inference_params");
+  for (const auto* key : {"code", "language", "requirements", "grants", "isolation"})
+    fields.absent(key, "is for evaluators of type code");
 }
 
 Draft read_evaluator(Fields& fields) {
@@ -116,12 +163,11 @@ Answer<EvaluatorSpec> evaluator_spec_from(const Json& json) {
   Fields fields(json);
   auto [result, spec] = read_evaluator(fields);
   ASSAY_OK(fields.done());
-  if (spec["type"] == "judge")
-    return not_implemented("type", "this build has no judges yet; evaluators of type code work");
-  if (spec["mode"] == "pairwise") return not_implemented("mode", "this build does not evaluate pairwise yet");
-  if (spec["language"] == "plugin")
-    return not_implemented("language",
-                           "this build has no plugins yet; lua, python, node, shell and command work");
+  if (spec["type"] == "code" && spec["mode"] == "pairwise")
+    return not_implemented("mode", "only judges evaluate pairwise");
+  // Of a judge null is not the default: it has no threshold.
+  if (const auto threshold = json.find("pass_threshold"); threshold != json.end() && threshold->is_null())
+    spec["pass_threshold"] = nullptr;
   result.text = dump_json(spec);
   return result;
 }
@@ -133,6 +179,7 @@ void describe_evaluator(Fields& fields) {
 void describe_evaluator_patch(Fields& fields) {
   Draft draft;
   read_code(fields, draft);
+  for (const auto* key : kOfJudges) fields.anything(key);
   fields.partial();
 }
 

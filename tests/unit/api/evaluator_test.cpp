@@ -40,8 +40,10 @@ TEST_CASE("Evaluators: what is refused", "[api][evaluator]") {
     const char* param;
   };
   const auto wrong = GENERATE(values<Case>({
-      {R"({"type":"judge","model":"m","prompt":"p"})", 501, "type"},
-      {R"({"language":"plugin"})", 501, "language"},
+      {R"({"type":"judge","model":"m","prompt":"p"})", 422, "code"},
+      {R"({"language":"plugin"})", 422, "code"},
+      {R"({"language":"plugin","code":"exact"})", 422, "code"},
+      {R"({"language":"plugin","code":"../text/exact"})", 422, "code"},
       {R"({"language":7})", 422, "language"},
       {R"({"language":"perl"})", 422, "language"},
       {R"({"mode":"pairwise"})", 501, "mode"},
@@ -68,6 +70,47 @@ TEST_CASE("Evaluators: what is refused", "[api][evaluator]") {
   INFO(wrong.patch << " " << reply.body);
   CHECK(reply.status == wrong.status);
   CHECK(reply.param() == wrong.param);
+}
+
+TEST_CASE("Judges: what they are made of, and what is refused", "[api][evaluator]") {
+  TestServer server;
+  const auto& user = server.user();
+  const auto judge = [](const char* patch) {
+    Json body = {{"type", "judge"}, {"name", "j"}, {"model", "openai/gpt-4o"}, {"prompt", "{{output}}?"}};
+    body.merge_patch(Json::parse(patch));
+    return body;
+  };
+  const auto made = user.post("/evaluators", judge("{}"));
+  INFO(made.body);
+  REQUIRE(made.status == 200);
+  CHECK(made.json()["pass_threshold"] == 1.0);
+  CHECK(made.json()["mode"] == "pointwise");
+  CHECK_FALSE(made.json().contains("api"));
+  const auto ready = user.post(
+      "/evaluators", judge(R"({"name":"r","prompt":null,"model":null,"models":["a/b","c/d"],"mode":"pairwise",
+                               "pass_threshold":0.5,"params":{"use":"correctness"}})"));
+  INFO(ready.body);
+  REQUIRE(ready.status == 200);
+  CHECK(ready.json()["models"] == Json({"a/b", "c/d"}));
+  CHECK(user.patch("/evaluators/j", {{"prompt", "{{input}}"}, {"model", "x/y"}}).json()["model"] == "x/y");
+  CHECK(user.patch("/evaluators/j", {{"pass_threshold", nullptr}}).json()["pass_threshold"].is_null());
+  CHECK(user.patch("/evaluators/j", {{"type", "code"}}).param() == "type");
+
+  for (const auto& [patch, param] : std::initializer_list<std::pair<const char*, const char*>>{
+           {R"({"model":null})", "model"},
+           {R"({"models":["a/b"]})", "models"},
+           {R"({"prompt":null})", "prompt"},
+           {R"({"params":{"use":"correctness"}})", "prompt"},
+           {R"({"code":"return 1"})", "code"},
+           {R"({"language":"lua"})", "language"},
+           {R"({"api":"grpc"})", "api"},
+           {R"({"mode":"both"})", "mode"},
+           {R"({"inference_params":[]})", "inference_params"}}) {
+    const auto reply = user.post("/evaluators", judge(patch));
+    INFO(patch << " " << reply.body);
+    CHECK(reply.status == 422);
+    CHECK(reply.param() == param);
+  }
 }
 
 }  // namespace assay::api::test

@@ -1,6 +1,7 @@
 #include "cli/evaluation_file.hpp"
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 #include "tests/unit/temporary_folder.hpp"
 
@@ -233,9 +234,21 @@ TEST_CASE("evaluation file: a fault of an evaluator is named", "[cli][evaluation
       {"[[evaluator]]\ntype = \"code\"\nlanguage = \"lua\"\ncode = \"x\"",
        "my eval.toml:5: name of evaluator 1 is missing: results and gates call the evaluator by it"},
       {"[[evaluator]]\nname = \"e\"\nlanguage = \"lua\"\ncode = \"x\"",
-       "my eval.toml:5: type of evaluator 1 is missing: \"code\""},
-      {"[[evaluator]]\nname = \"e\"\ntype = \"judge\"\nmodel = \"openai/gpt-4o\"\nprompt = \"p\"",
-       "my eval.toml:7: the type \"judge\" is not in this build"},
+       "my eval.toml:5: type of evaluator 1 is missing: \"code\" or \"judge\""},
+      {"[[evaluator]]\nname = \"e\"\ntype = \"judge\"\nprompt = \"p\"",
+       "my eval.toml:5: model of evaluator 1 is missing: the model that judges, such as \"openai/gpt-4o\"; "
+       "or "
+       "models = a panel of them"},
+      {"[[evaluator]]\nname = \"e\"\ntype = \"judge\"\nmodel = \"a/b\"",
+       "my eval.toml:5: prompt of evaluator 1 is missing: what to ask, or params = { use = … } to use a "
+       "prompt "
+       "that comes with Assay"},
+      {"[[evaluator]]\nname = \"e\"\ntype = \"judge\"\nmodel = \"a/b\"\nmodels = [\"c/d\"]\nprompt = \"p\"",
+       "my eval.toml:9: give model or models, not both"},
+      {"[[evaluator]]\nname = \"e\"\ntype = \"judge\"\nmodel = \"a/b\"\nprompt_file = \"none.txt\"",
+       "my eval.toml:9: cannot open none.txt: No such file or directory"},
+      {"[[evaluator]]\nname = \"e\"\ntype = \"judge\"\nmodel = \"a/b\"\nprompt = \"p\"\nmode = \"both\"",
+       "my eval.toml:10: unknown mode \"both\"; it is one of pointwise, pairwise"},
       {"[[evaluator]]\nname = \"e\"\ntype = \"cod\"\nlanguage = \"lua\"\ncode = \"x\"",
        "my eval.toml:7: unknown type \"cod\"; did you mean code?"},
       {"[[evaluator]]\nname = \"e\"\ntype = \"code\"\nlanguage = \"ruby\"\ncode = \"x\"",
@@ -262,6 +275,23 @@ TEST_CASE("evaluation file: a fault of an evaluator is named", "[cli][evaluation
       {begin + "code = \"x\"\n" + begin + "code = \"x\"", "my eval.toml:11: two evaluators are named \"e\""},
   }));
   CHECK(folder.faults("name = \"n\"" + std::string(kSample) + evaluator) == message);
+}
+
+TEST_CASE("evaluation file: a judge is what the API calls one", "[cli][evaluation_file]") {
+  const Folder folder;
+  const auto file = folder.load("name = \"n\"" + std::string(kSample) + R"([[evaluator]]
+name = "j"
+type = "judge"
+models = ["a/b", "c/d"]
+mode = "pairwise"
+inference_params = { temperature = 0 }
+params = { use = "preference", votes = 3 }
+)");
+  REQUIRE(file);
+  CHECK(evaluator_json(file->evaluators.at(0), "app") == Json::parse(R"({
+    "name":"j","description":"","container":"app","type":"judge","model":null,"models":["a/b","c/d"],
+    "prompt":null,"api":null,"mode":"pairwise","inference_params":{"temperature":0},
+    "params":{"use":"preference","votes":3},"limits":{},"pass_threshold":1.0})"));
 }
 
 TEST_CASE("evaluation file: a fault of a gate is named", "[cli][evaluation_file]") {
