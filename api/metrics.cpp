@@ -56,6 +56,7 @@ void Metrics::add(const ScoreRow& row) {
     cell.item = row.id.item;
   }
   ++cell.count;
+  cell.models += row.models;
   if (row.verdict == Verdict::skipped) {
     ++cell.skipped;
     return;
@@ -120,6 +121,7 @@ void Metrics::append_cell(std::string& out, Cell& cell, size_t model, size_t eva
     latency.real("p50_ms", quantile_sorted(cell.latencies_ms, 0.5));
     latency.real("p95_ms", quantile_sorted(cell.latencies_ms, 0.95));
   }
+  if (cell.models.calls > 0) append_model_use(object.key("models"), cell.models);
   JsonObject kinds(object.key("errors_by_kind"));
   for (const auto& [kind, count] : cell.kinds) kinds.number(kind, count);
 }

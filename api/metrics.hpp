@@ -30,6 +30,7 @@ class Metrics {
     // beside them.
     std::vector<double> scores, passes;
     std::vector<double> latencies_ms;
+    ModelUse models;
     double low = 0, high = 0;
     int64_t item = -1;
     double score_sum = 0, pass_sum = 0;

@@ -134,6 +134,20 @@ void note_errors(Table& table, const Json& metrics) {
     table.note("counting them, the pass rate lies in " + interval_in_percent(*bounds) + " %", Colour::yellow);
 }
 
+/// What models were asked for it. A cost that is not known is never shown as none.
+void note_models(Table& table, const Json& metrics) {
+  const auto use = metrics.find("models");
+  if (use == metrics.end() || !use->is_object()) return;
+  const uint64_t calls = count_at(*use, "calls"), unpriced = count_at(*use, "unpriced");
+  std::string note = with_thousands(calls) + (calls == 1 ? " model call, " : " model calls, ") +
+                     with_thousands(count_at(*use, "input_tokens")) + " tokens in, " +
+                     with_thousands(count_at(*use, "output_tokens")) + " out";
+  const std::string about = count_at(*use, "estimated") > 0 ? "about " : "";
+  if (unpriced < calls) note += ", " + about + "$" + decimal(number_at(*use, "cost").value_or(0), 4);
+  if (unpriced > 0) note += ", " + with_thousands(unpriced) + " of no known price";
+  table.note(std::move(note), Colour::dim);
+}
+
 std::string metrics_table(const Json& metrics, const ReportStyle& style) {
   const bool with_models =
       std::ranges::any_of(metrics, [](const Json& m) { return !text_at(m, "model").empty(); });
@@ -163,6 +177,7 @@ std::string metrics_table(const Json& metrics, const ReportStyle& style) {
     row.push_back({latency_text(of_evaluator, "p95_ms")});
     table.add(std::move(row));
     note_errors(table, of_evaluator);
+    note_models(table, of_evaluator);
   }
   return table.render(style);
 }

@@ -1,5 +1,6 @@
 #include "core/outcome.hpp"
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -37,6 +38,40 @@ Result<OutcomeId> id_from(const Json& json) {
   return OutcomeId{item, static_cast<int>(model), static_cast<int>(evaluator), static_cast<int>(trial)};
 }
 
+constexpr int64_t kMany = int64_t{1} << 53;
+
+struct CountOfUse {
+  const char* name;
+  int64_t ModelUse::* count;
+};
+constexpr std::array<CountOfUse, 8> kCountsOfUse = {{
+    {"calls", &ModelUse::calls},
+    {"from_cache", &ModelUse::from_cache},
+    {"input_tokens", &ModelUse::input_tokens},
+    {"cached_tokens", &ModelUse::cached_tokens},
+    {"output_tokens", &ModelUse::output_tokens},
+    {"reasoning_tokens", &ModelUse::reasoning_tokens},
+    {"unpriced", &ModelUse::unpriced},
+    {"estimated", &ModelUse::estimated},
+}};
+
+Result<ModelUse> model_use_from(const Json& usage) {
+  ModelUse use;
+  const auto it = usage.find("models");
+  if (it == usage.end()) return use;
+  if (!it->is_object()) return fail(ErrorKind::config, "usage.models must be an object");
+  for (const auto& [name, count] : kCountsOfUse) {
+    ASSAY_TRY(use.*count, whole(*it, name, 0, kMany));
+  }
+  const auto cost = it->find("cost");
+  if (cost == it->end()) return use;
+  constexpr double kMostDollars = 9e6;  // in nano-dollars a double holds them to the last one
+  if (!cost->is_number() || !(cost->get<double>() >= 0 && cost->get<double>() <= kMostDollars))
+    return fail(ErrorKind::config, "usage.models.cost must be a number from 0 to 9000000");
+  use.nano_dollars = std::llround(cost->get<double>() * 1e9);
+  return use;
+}
+
 Result<Usage> usage_from(const Json& json) {
   Usage usage;
   const auto it = json.find("usage");
@@ -46,6 +81,7 @@ Result<Usage> usage_from(const Json& json) {
   ASSAY_TRY(const auto cpu, whole(*it, "cpu_us", 0, int64_t{1} << 53));
   ASSAY_TRY(const auto memory, whole(*it, "memory_bytes", 0, int64_t{1} << 53));
   ASSAY_TRY(usage.method, text(*it, "method"));
+  ASSAY_TRY(usage.models, model_use_from(*it));
   usage.wall = microseconds(wall);
   usage.cpu = microseconds(cpu);
   usage.memory_bytes = static_cast<uint64_t>(memory);
@@ -107,6 +143,24 @@ Outcome Outcome::skipped(std::string reason) {
   return outcome;
 }
 
+ModelUse& ModelUse::operator+=(const ModelUse& other) {
+  for (const auto& [name, count] : kCountsOfUse) this->*count += other.*count;
+  nano_dollars += other.nano_dollars;
+  return *this;
+}
+
+void append_model_use(std::string& out, const ModelUse& use) {
+  out += "{\"calls\":" + std::to_string(use.calls);
+  for (const auto& [name, count] : kCountsOfUse)
+    if (count != &ModelUse::calls && use.*count != 0)
+      out += ",\"" + std::string(name) + "\":" + std::to_string(use.*count);
+  if (use.nano_dollars != 0) {
+    out += ",\"cost\":";
+    append_json_number(out, static_cast<double>(use.nano_dollars) / 1e9);
+  }
+  out += '}';
+}
+
 void apply_threshold(Outcome& outcome, std::optional<double> pass_threshold) {
   if (outcome.verdict != Verdict::scored || outcome.passed || !pass_threshold) return;
   outcome.passed = outcome.score >= *pass_threshold;
@@ -165,6 +219,10 @@ void append_outcome_json(std::string& out, const OutcomeId& id, const Outcome& o
   if (!outcome.usage.method.empty()) {
     out += ",\"method\":";
     append_json_quote(out, outcome.usage.method);
+  }
+  if (outcome.usage.models.calls > 0) {
+    out += ",\"models\":";
+    append_model_use(out, outcome.usage.models);
   }
   out += "}}";
 }

@@ -17,6 +17,24 @@ namespace assay {
 enum class Verdict { scored, errored, skipped };
 std::string_view to_string(Verdict verdict);
 
+/// What an evaluation had models do.
+struct ModelUse {
+  int64_t calls = 0;       ///< answered ones
+  int64_t from_cache = 0;  ///< of these, by our own cache: they cost nothing
+  int64_t input_tokens = 0;
+  int64_t cached_tokens = 0;  ///< of the input, read from the provider's cache
+  int64_t output_tokens = 0;
+  int64_t reasoning_tokens = 0;  ///< of the output
+  int64_t nano_dollars = 0;      ///< of the calls that have a price
+  int64_t unpriced = 0;          ///< calls whose cost is not known: in all it is more than nano_dollars
+  int64_t estimated = 0;         ///< calls whose tokens were counted by us: the provider did not tell them
+
+  ModelUse& operator+=(const ModelUse& other);
+  bool operator==(const ModelUse&) const = default;
+};
+/// {"calls":2,"input_tokens":20,…,"cost":0.00012}, cost in dollars; what is 0 is left out, but for calls.
+void append_model_use(std::string& out, const ModelUse& use);
+
 /// What an evaluation used, and how that was measured ("rusage": by the runtime itself; later also cgroup v2,
 /// v1).
 struct Usage {
@@ -24,6 +42,7 @@ struct Usage {
   std::chrono::microseconds cpu{0};
   uint64_t memory_bytes = 0;  ///< peak of the evaluator's own allocations
   std::string method;
+  ModelUse models;
 };
 
 /// The identity of an outcome within its run; posting it twice changes nothing.

@@ -32,6 +32,18 @@ void append_progress(JsonObject& object, const Run& run) {
   if (run.shards_aside > 0) progress.number("shards_set_aside", run.shards_aside);
 }
 
+namespace {
+
+double spend_in(std::string_view metrics) {
+  double dollars = 0;
+  if (!metrics.contains("\"cost\"")) return dollars;
+  if (const auto list = parse_json(metrics); list && list->is_array())
+    for (const Json& cell : *list) dollars += cell.value("/models/cost"_json_pointer, 0.0);
+  return dollars;
+}
+
+}  // namespace
+
 void append_run(JsonObject& object, const Run& run, std::string_view metrics) {
   object.text("object", "evaluation.run");
   object.text("id", run.id);
@@ -47,7 +59,7 @@ void append_run(JsonObject& object, const Run& run, std::string_view metrics) {
   append_progress(object, run);
   append_json_array(object.key("sandbox"), run.sandboxes,
                     [](std::string& out, const std::string& mode) { append_json_quote(out, mode); });
-  object.number("estimated_spend", 0);
+  object.real("estimated_spend", spend_in(metrics));
   if (!run.error.empty()) object.text("error", run.error);
   object.text("created_at", iso8601(run.created_at));
   if (run.started_at > 0) object.text("started_at", iso8601(run.started_at));

@@ -140,8 +140,14 @@ CREATE TRIGGER runs_counted AFTER INSERT OR UPDATE OF status, gone ON runs
   FOR EACH ROW EXECUTE FUNCTION count_run();
 )sql";
 
+// What models were asked for an outcome; null: none.
+constexpr const char* kFourth = R"sql(
+ALTER TABLE outcomes ADD COLUMN calls bigint, ADD COLUMN input_tokens bigint, ADD COLUMN output_tokens bigint,
+  ADD COLUMN nano_dollars bigint, ADD COLUMN unpriced bigint, ADD COLUMN estimated bigint;
+)sql";
+
 }  // namespace
 
-const std::vector<const char*> kPostgresMigrations = {kFirst, kSecond};
+const std::vector<const char*> kPostgresMigrations = {kFirst, kSecond, kFourth};
 
 }  // namespace assay::api

@@ -269,8 +269,10 @@ InsertCounts PostgresStore::insert_outcomes(Database& any, int64_t run, const Ou
   const size_t count = batch.rows.size();
   if (count == 0) return {};
   std::vector<PgArray> columns;
-  for (const Type type : {Type::integers, Type::integers, Type::integers, Type::integers, Type::integers,
-                          Type::texts, Type::reals, Type::integers, Type::integers, Type::texts})
+  for (const Type type :
+       {Type::integers, Type::integers, Type::integers, Type::integers, Type::integers, Type::texts,
+        Type::reals, Type::integers, Type::integers, Type::texts, Type::integers, Type::integers,
+        Type::integers, Type::integers, Type::integers, Type::integers})
     columns.emplace_back(type, count);
   for (const auto& row : batch.rows) {
     columns[0].add(row.id.item);
@@ -283,16 +285,22 @@ InsertCounts PostgresStore::insert_outcomes(Database& any, int64_t run, const Ou
     row.passed ? columns[7].add(int64_t{*row.passed}) : columns[7].add_null();
     columns[8].add(row.wall_us);
     columns[9].add(batch.payload(row));
+    const ModelUse& use = row.models;
+    size_t column = 10;
+    for (const int64_t sum :
+         {use.calls, use.input_tokens, use.output_tokens, use.nano_dollars, use.unpriced, use.estimated}) {
+      use.calls > 0 ? columns[column].add(sum) : columns[column].add_null();
+      column++;
+    }
   }
   auto& db = static_cast<PostgresDatabase&>(any);
   Rows counted(db.start(
       // Sorted: two writers of the same rows then wait for each other in one order.
       "WITH new AS (INSERT INTO outcomes(run, item, model, evaluator, trial, verdict, kind, score, passed, "
-      "wall_us, "
-      "payload) SELECT ?1, u.* FROM unnest(?2::bigint[], ?3::bigint[], ?4::bigint[], ?5::bigint[], "
-      "?6::bigint[], "
-      "?7::text[], ?8::float8[], ?9::bigint[], ?10::bigint[], ?11::text[]) AS u(a, b, c, d, e, f, g, h, i, "
-      "j) "
+      "wall_us, payload, calls, input_tokens, output_tokens, nano_dollars, unpriced, estimated) "
+      "SELECT ?1, u.* FROM unnest(?2::bigint[], ?3::bigint[], ?4::bigint[], ?5::bigint[], ?6::bigint[], "
+      "?7::text[], ?8::float8[], ?9::bigint[], ?10::bigint[], ?11::text[], ?12::bigint[], ?13::bigint[], "
+      "?14::bigint[], ?15::bigint[], ?16::bigint[], ?17::bigint[]) AS u(a, b, c, d) "
       "ORDER BY a, b, c, d ON CONFLICT DO NOTHING RETURNING verdict) "
       "SELECT count(*), count(*) FILTER (WHERE verdict = 1) FROM new",
       run, columns));
@@ -309,9 +317,8 @@ bool PostgresStore::scan_page(Database& any, int64_t run, OutcomeId& at,
   // would sort all that are left, for each page.
   db.script("SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off");
   const auto count = db.stream(
-      "SELECT item, model, evaluator, trial, verdict, kind, score, passed, wall_us FROM outcomes WHERE run "
-      "= " +
-          std::to_string(run) + " AND (item, model, evaluator, trial) > (" + std::to_string(at.item) + ", " +
+      "SELECT " ASSAY_SCORE_COLUMNS " FROM outcomes WHERE run = " + std::to_string(run) +
+          " AND (item, model, evaluator, trial) > (" + std::to_string(at.item) + ", " +
           std::to_string(at.model) + ", " + std::to_string(at.evaluator) + ", " + std::to_string(at.trial) +
           ") ORDER BY item, model, evaluator, trial LIMIT " + std::to_string(kPage),
       [&](const Rows& row) { at = visit_score(row, visit); });

@@ -79,11 +79,11 @@ Task<Answer<int64_t>> SqlStore::count_results(int64_t run, ResultFilter filter) 
 bool SqlStore::scan_page(Database& db, int64_t run, OutcomeId& at,
                          const std::function<void(const ScoreRow&)>& visit) const {
   constexpr int64_t kPage = 20'000;
-  auto row = db.query(
-      "SELECT item, model, evaluator, trial, verdict, kind, score, passed, wall_us FROM outcomes "
-      "WHERE run = ?1 AND (item, model, evaluator, trial) > (?2, ?3, ?4, ?5) "
-      "ORDER BY item, model, evaluator, trial LIMIT ?6",
-      run, at.item, at.model, at.evaluator, at.trial, kPage);
+  auto row = db.query("SELECT " ASSAY_SCORE_COLUMNS
+                      " FROM outcomes "
+                      "WHERE run = ?1 AND (item, model, evaluator, trial) > (?2, ?3, ?4, ?5) "
+                      "ORDER BY item, model, evaluator, trial LIMIT ?6",
+                      run, at.item, at.model, at.evaluator, at.trial, kPage);
   int64_t count = 0;
   for (; row.step(); ++count) at = visit_score(row, visit);
   return count < kPage;
@@ -112,6 +112,14 @@ OutcomeId visit_score(const Rows& row, const std::function<void(const ScoreRow&)
   score.score = row.real(6);
   score.passed = passed_from(row, 7);
   score.wall_us = row.integer(8);
+  if (!row.null(9)) {
+    score.models.calls = row.integer(9);
+    score.models.input_tokens = row.integer(10);
+    score.models.output_tokens = row.integer(11);
+    score.models.nano_dollars = row.integer(12);
+    score.models.unpriced = row.integer(13);
+    score.models.estimated = row.integer(14);
+  }
   visit(score);
   return score.id;
 }

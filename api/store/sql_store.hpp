@@ -36,7 +36,10 @@ struct InsertCounts {
   int64_t inserted = 0, errors = 0;
 };
 
-/// `row`: item, model, evaluator, trial, verdict, kind, score, passed, wall_us. Its identity.
+#define ASSAY_SCORE_COLUMNS                                                                     \
+  "item, model, evaluator, trial, verdict, kind, score, passed, wall_us, calls, input_tokens, " \
+  "output_tokens, nano_dollars, unpriced, estimated"
+/// `row`: ASSAY_SCORE_COLUMNS. Its identity.
 OutcomeId visit_score(const Rows& row, const std::function<void(const ScoreRow&)>& visit);
 
 class SqlStore : public Store {

@@ -159,8 +159,18 @@ CREATE TRIGGER runs_recounted AFTER UPDATE OF status, gone ON runs BEGIN
 END;
 )sql";
 
+// What models were asked for an outcome; null: none.
+constexpr const char* kFifth = R"sql(
+ALTER TABLE outcomes ADD COLUMN calls INTEGER;
+ALTER TABLE outcomes ADD COLUMN input_tokens INTEGER;
+ALTER TABLE outcomes ADD COLUMN output_tokens INTEGER;
+ALTER TABLE outcomes ADD COLUMN nano_dollars INTEGER;
+ALTER TABLE outcomes ADD COLUMN unpriced INTEGER;
+ALTER TABLE outcomes ADD COLUMN estimated INTEGER;
+)sql";
+
 }  // namespace
 
-const std::vector<const char*> kSqliteMigrations = {kFirst, kSecond, kThird};
+const std::vector<const char*> kSqliteMigrations = {kFirst, kSecond, kThird, kFifth};
 
 }  // namespace assay::api

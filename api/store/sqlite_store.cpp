@@ -229,11 +229,18 @@ InsertCounts SqliteStore::insert_outcomes(Database& any, int64_t run, const Outc
   for (const auto& row : batch.rows) {
     const auto kind = row.verdict == Verdict::errored ? std::optional(row.kind) : std::nullopt;
     const auto score = row.verdict == Verdict::scored ? std::optional(row.score) : std::nullopt;
+    // Most outcomes are of no model's, and nulls take no room.
+    const auto used = [&](int64_t count) {
+      return row.models.calls > 0 ? std::optional(count) : std::nullopt;
+    };
     const auto inserted = db.run(
         "INSERT INTO outcomes(run, item, model, evaluator, trial, verdict, kind, score, passed, wall_us, "
-        "payload) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "payload, calls, input_tokens, output_tokens, nano_dollars, unpriced, estimated) "
+        "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         run, row.id.item, row.id.model, row.id.evaluator, row.id.trial, row.verdict, kind, score, row.passed,
-        row.wall_us, batch.payload(row));
+        row.wall_us, batch.payload(row), used(row.models.calls), used(row.models.input_tokens),
+        used(row.models.output_tokens), used(row.models.nano_dollars), used(row.models.unpriced),
+        used(row.models.estimated));
     if (inserted == 0) continue;
     ++counts.inserted;
     if (row.verdict == Verdict::errored) ++counts.errors;

@@ -69,6 +69,7 @@ void append_payload(std::string& out, const Outcome& outcome) {
   usage.number("cpu_us", outcome.usage.cpu.count());
   usage.number("memory_bytes", static_cast<int64_t>(outcome.usage.memory_bytes));
   usage.maybe_text("method", outcome.usage.method);
+  if (outcome.usage.models.calls > 0) append_model_use(usage.key("models"), outcome.usage.models);
 }
 
 }  // namespace
@@ -82,6 +83,7 @@ void OutcomeBatch::add(const OutcomeRow& row) {
   stored.score = outcome.score;
   stored.passed = outcome.passed;
   stored.wall_us = outcome.usage.wall.count();
+  stored.models = outcome.usage.models;
   stored.payload_begin = payloads.size();
   append_payload(payloads, outcome);
   stored.payload_size = payloads.size() - stored.payload_begin;

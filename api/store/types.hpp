@@ -186,6 +186,7 @@ struct OutcomeBatch {
     double score = 0;
     std::optional<bool> passed;
     int64_t wall_us = 0;
+    ModelUse models;
     size_t payload_begin = 0, payload_size = 0;  ///< within `payloads`
   };
   std::vector<Row> rows;
@@ -218,6 +219,7 @@ struct ScoreRow {
   double score = 0;
   std::optional<bool> passed;
   int64_t wall_us = 0;
+  ModelUse models;  ///< but for from_cache, cached_tokens, reasoning_tokens
 };
 
 }  // namespace assay::api

@@ -151,6 +151,27 @@ TEST_CASE("Run: errors are counted beside the scores", "[api][run]") {
   CHECK(server.user().get("/evaluation/runs/" + run + "/results?cursor=x").param() == "cursor");
 }
 
+TEST_CASE("Run: what models cost is in results, metrics and the run", "[api][run]") {
+  TestServer server;
+  furnish(server.user(), 2);
+  const auto run = start_run(server.user());
+  TestWorker worker(server.worker(), "w");
+  const auto lease = worker.claim()[0];
+  const Json use = {
+      {"calls", 2}, {"from_cache", 1}, {"input_tokens", 30}, {"output_tokens", 4}, {"cost", 0.000123}};
+  Json outcomes = Json::array();
+  for (int item = 0; item < 2; ++item)
+    outcomes.push_back({{"item", item}, {"score", 1}, {"usage", {{"models", use}}}});
+  REQUIRE(worker.append(lease, outcomes).status == 200);
+  REQUIRE(worker.complete(lease) == "done");
+  const auto done = wait_until_terminal(server.user(), run);
+  INFO(done.dump(2));
+  CHECK(done["results"][1]["usage"]["models"] == use);
+  CHECK(done["metrics"][0]["models"] ==
+        Json({{"calls", 4}, {"input_tokens", 60}, {"output_tokens", 8}, {"cost", 0.000246}}));
+  CHECK(done["estimated_spend"] == 0.000246);
+}
+
 TEST_CASE("Run: trials of an item are one item", "[api][run]") {
   TestServer server;
   furnish(server.user(), 3);

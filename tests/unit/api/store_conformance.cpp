@@ -207,6 +207,29 @@ TEST_CASE("Store: an outcome counts once, whoever delivers it", "[api][store]") 
   CHECK(seen == std::vector<double>{1, 1, 1, 1, 1, 1, 0, 0});
 }
 
+TEST_CASE("Store: what models were asked for is kept beside the score", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  const auto run = f.create_run(2, 2);
+  const auto worker = f.add_worker("one", "b");
+  const auto lease = f.claim(worker)[0];
+  Outcome asked = Outcome::errored(ErrorKind::timeout, "late");
+  asked.usage.models = {.calls = 3,
+                        .from_cache = 1,
+                        .input_tokens = 100,
+                        .output_tokens = 20,
+                        .nano_dollars = 123'456'789'012,
+                        .unpriced = 1,
+                        .estimated = 2};
+  OutcomeBatch batch = scores(0, 1, 1);
+  batch.add({{1, 0, 0, 0}, asked});
+  REQUIRE(f.wait(f.store().append(worker, lease.ref, std::move(batch))));
+  std::vector<ModelUse> seen;
+  REQUIRE(f.wait(
+      f.store().scan_scores(f.run(run).row, [&](const ScoreRow& row) { seen.push_back(row.models); })));
+  asked.usage.models.from_cache = 0;
+  CHECK(seen == std::vector<ModelUse>{{}, asked.usage.models});
+}
+
 TEST_CASE("Store: a shard is done only when every outcome is there", "[api][store]") {
   Fixture f(GENERATE(from_range(kinds())));
   const auto run = f.create_run(5, 5);

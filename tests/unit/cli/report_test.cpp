@@ -36,6 +36,25 @@ tone           1,316       3       0.5 ± 0.01  25.0 % [22.7, 27.4]    12 ms    
 )");
 }
 
+TEST_CASE("report: what models cost stands below, and an unknown price is no price of 0", "[cli][report]") {
+  CHECK(rendered(R"({"id":"run_2","status":"completed","progress":{"items_done":2,"items_total":2},"metrics":[
+    {"evaluator":{"name":"a"},"scored":2,"mean":1,
+     "models":{"calls":1200,"input_tokens":34567,"output_tokens":89,"cost":0.01234,"estimated":3}},
+    {"evaluator":{"name":"b"},"scored":2,"mean":1,
+     "models":{"calls":2,"input_tokens":5,"output_tokens":6,"unpriced":1,"cost":0.5}},
+    {"evaluator":{"name":"c"},"scored":2,"mean":1,"models":{"calls":1,"unpriced":1}}]})") == R"(
+run_2  completed  2 items
+
+evaluator  scored  errors  mean  pass rate  p50  p95
+a               2       0     1          –    –    –
+  1,200 model calls, 34,567 tokens in, 89 out, about $0.0123
+b               2       0     1          –    –    –
+  2 model calls, 5 tokens in, 6 out, $0.5, 1 of no known price
+c               2       0     1          –    –    –
+  1 model call, 0 tokens in, 0 out, 1 of no known price
+)");
+}
+
 TEST_CASE("report: models and skipped items have columns when there are any", "[cli][report]") {
   CHECK(rendered(R"({"id":"run_2","status":"running","progress":{"items_done":1,"items_total":2},"metrics":[
     {"evaluator":{"name":"a"},"model":"x/small","scored":1,"errors":0,"skipped":1,"mean":1,"pass_rate":null},

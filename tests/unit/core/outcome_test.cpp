@@ -87,6 +87,26 @@ TEST_CASE("outcome: the wire form leaves out what is not there", "[core][outcome
         R"({"item":1,"skipped":"no answer","usage":{"wall_us":0,"cpu_us":0,"memory_bytes":0}})");
 }
 
+TEST_CASE("outcome: what models were asked travels to the nano-dollar", "[core][outcome]") {
+  Outcome outcome = Outcome::scored(1);
+  outcome.usage.models = {.calls = 3,
+                          .from_cache = 1,
+                          .input_tokens = 100,
+                          .cached_tokens = 40,
+                          .output_tokens = 20,
+                          .reasoning_tokens = 5,
+                          .nano_dollars = 123'456'789'012'347,
+                          .unpriced = 1,
+                          .estimated = 2};
+  const auto row = from_wire(wire({.item = 1}, outcome));
+  REQUIRE(row);
+  CHECK(row->outcome.usage.models == outcome.usage.models);
+  ModelUse twice = outcome.usage.models;
+  twice += outcome.usage.models;
+  CHECK(twice.calls == 6);
+  CHECK(twice.nano_dollars == 246'913'578'024'694);
+}
+
 TEST_CASE("outcome: each bad field is refused by its name", "[core][outcome]") {
   const auto [text, message] = GENERATE(table<std::string, std::string>({
       {R"([])", "an outcome must be an object"},
@@ -122,6 +142,12 @@ TEST_CASE("outcome: each bad field is refused by its name", "[core][outcome]") {
       {R"({"item":1,"score":1,"usage":{"cpu_us":0.5}})", "cpu_us must be a whole number"},
       {R"({"item":1,"score":1,"usage":{"memory_bytes":"1"}})", "memory_bytes must be a whole number"},
       {R"({"item":1,"score":1,"usage":{"method":1}})", "method must be a string"},
+      {R"({"item":1,"score":1,"usage":{"models":1}})", "usage.models must be an object"},
+      {R"({"item":1,"score":1,"usage":{"models":{"calls":-1}}})", "calls is out of range"},
+      {R"({"item":1,"score":1,"usage":{"models":{"calls":1,"cost":-1}}})",
+       "usage.models.cost must be a number from 0 to 9000000"},
+      {R"({"item":1,"score":1,"usage":{"models":{"calls":1,"cost":"1"}}})",
+       "usage.models.cost must be a number from 0 to 9000000"},
   }));
   INFO(text);
   const auto row = from_wire(text);
