@@ -103,6 +103,7 @@ Result<std::unique_ptr<Store>> open_store(const Server::Options& options) {
   LeasePolicy leases;
   leases.ttl = options.lease_ttl;
   leases.accept_within = options.accept_within;
+  leases.stall = options.stall_timeout;
   leases.retry_base = options.retry_base;
   leases.retention = options.retention;
   leases.fruitless_failures = static_cast<int>(options.shard_lives);

@@ -57,6 +57,9 @@ class Server {
     Timeouts timeouts;
     std::chrono::milliseconds lease_ttl{30'000};
     std::chrono::milliseconds accept_within{30'000};  ///< the first heartbeat of a lease
+    /// Longer than an item may take, which is an hour of its own and an hour of waiting for a model's
+    /// provider.
+    std::chrono::milliseconds stall_timeout{std::chrono::hours(3)};
     size_t shard_lives = 3;  ///< a shard that fails so often in a row without one new outcome is set aside
     std::chrono::milliseconds claim_wait{20'000};  ///< told to workers; they may ask for at most 25 s
     std::chrono::milliseconds retry_base{1'000};   ///< a failed shard waits 2^attempt of these

@@ -47,6 +47,9 @@ void declare_settings(Settings& settings, ServeConfig& config) {
                "address where /metrics is open and plain: HOST:PORT or unix:/PATH; default nowhere",
                &config.server.metrics_listen);
   settings.add("api.lease_ttl", "how long a worker's lease lasts without a word", &config.server.lease_ttl);
+  settings.add("api.stall_timeout",
+               "a lease under which no new outcome came for so long is taken back; 0s: never",
+               &config.server.stall_timeout);
   settings.add("api.shard_lives",
                "failures or lost workers in a row, without one new outcome, that set a shard aside",
                &config.server.shard_lives, 1, 1'000'000);

@@ -90,6 +90,8 @@ struct ShardFailure {
 struct LeasePolicy {
   std::chrono::milliseconds ttl{30'000};
   std::chrono::milliseconds accept_within{30'000};
+  /// A lease that is renewed, but under which no new outcome came for so long, is lost too; 0: never.
+  std::chrono::milliseconds stall{0};
   std::chrono::milliseconds retry_base{1'000};  ///< a failed shard waits 2^attempt of these, at most 60
   /// So many failures or lost workers in a row without one new outcome set a shard aside: the run goes on
   /// without it and ends as `error`.

@@ -140,8 +140,14 @@ CREATE TRIGGER runs_counted AFTER INSERT OR UPDATE OF status, gone ON runs
   FOR EACH ROW EXECUTE FUNCTION count_run();
 )sql";
 
+// Leases under which nothing comes any more.
+constexpr const char* kThird = R"sql(
+ALTER TABLE shards ADD COLUMN progress_at bigint NOT NULL DEFAULT 0;
+UPDATE shards SET progress_at = lease_until WHERE state = 1;
+)sql";
+
 }  // namespace
 
-const std::vector<const char*> kPostgresMigrations = {kFirst, kSecond};
+const std::vector<const char*> kPostgresMigrations = {kFirst, kSecond, kThird};
 
 }  // namespace assay::api

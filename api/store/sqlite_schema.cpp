@@ -159,8 +159,14 @@ CREATE TRIGGER runs_recounted AFTER UPDATE OF status, gone ON runs BEGIN
 END;
 )sql";
 
+// Leases under which nothing comes any more.
+constexpr const char* kFourth = R"sql(
+ALTER TABLE shards ADD COLUMN progress_at INTEGER NOT NULL DEFAULT 0;
+UPDATE shards SET progress_at = lease_until WHERE state = 1;
+)sql";
+
 }  // namespace
 
-const std::vector<const char*> kSqliteMigrations = {kFirst, kSecond, kThird};
+const std::vector<const char*> kSqliteMigrations = {kFirst, kSecond, kThird, kFourth};
 
 }  // namespace assay::api
