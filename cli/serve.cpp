@@ -1,4 +1,5 @@
 // `assay serve`: the API, and `assay key`: what opens it.
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
 #include <CLI/CLI.hpp>
@@ -33,6 +34,8 @@ void declare_settings(Settings& settings, ServeConfig& config) {
                &config.server.listen);
   settings.add("api.store", "a SQLite file, or postgresql://USER@HOST/DATABASE", &config.server.store);
   settings.add("api.threads", "threads that serve requests", &config.server.threads, 1, 256);
+  settings.add("api.connections", "clients' connections at once; idle ones beyond are closed for new ones",
+               &config.server.limits.connections, 8, 1'000'000);
   settings.add("api.body_limit", "largest JSON body in bytes", &config.server.limits.json_body_bytes, 1024,
                1 << 30);
   settings.add("api.retention", "ended runs are deleted after so long; 0s: never", &config.server.retention);
@@ -114,9 +117,24 @@ void apply(const ServeOptions& options, api::Server::Options& server) {
   take(options.tls_key, server.tls_key);
 }
 
+/// A connection is a descriptor: without one nobody is let in, nor told why.
+void fit_descriptors(size_t& connections) {
+  constexpr rlim_t kOthers = 128;  // the store's, the listeners', log and sockets of the loops
+  rlimit descriptors{};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return;
+  descriptors.rlim_cur = descriptors.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &descriptors);
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_cur >= connections + kOthers) return;
+  const rlim_t most = std::max<rlim_t>(descriptors.rlim_cur, 2 * kOthers) - kOthers;
+  log::warn("fewer connections than api.connections: this process may not have more descriptors (ulimit -n)",
+            {{"connections", std::to_string(most)}, {"descriptors", std::to_string(descriptors.rlim_cur)}});
+  connections = most;
+}
+
 int serve(const std::shared_ptr<ServeConfig>& config, Settings& settings, const ServeOptions& options) {
   if (auto loaded = load(*config, settings); !loaded) return report(loaded.error());
   apply(options, config->server);
+  fit_descriptors(config->server.limits.connections);
   asio::io_context io(1);
   auto server = api::Server::start(config->server);
   if (!server) return report(server.error());
