@@ -56,19 +56,20 @@ Task<> drain(Loop& loop, Deadline deadline) {
   timer.cancel();
 }
 
-constexpr std::array<std::pair<KeyScope, const char*>, 4> kScopeNames = {
-    {{kAdmin, "admin"}, {kSubmit, "submit"}, {kRead, "read"}, {kWorker, "worker"}}};
+constexpr std::array<std::pair<KeyScope, const char*>, 5> kScopeNames = {
+    {{kAdmin, "admin"}, {kSubmit, "submit"}, {kRead, "read"}, {kWorker, "worker"}, {kMonitor, "monitor"}}};
 
 Result<unsigned> parse_scopes(const std::vector<std::string>& names) {
   unsigned scopes = 0;
   for (const auto& name : names) {
     const auto known = std::ranges::find(kScopeNames, name, [](const auto& entry) { return entry.second; });
     if (known == kScopeNames.end())
-      return fail(ErrorKind::config, "the scope " + name + " is not one of admin, submit, read, worker");
+      return fail(ErrorKind::config,
+                  "the scope " + name + " is not one of admin, submit, read, worker, monitor");
     scopes |= known->first;
   }
   if (scopes == 0)
-    return fail(ErrorKind::config, "a key needs at least one scope: admin, submit, read, worker");
+    return fail(ErrorKind::config, "a key needs at least one scope: admin, submit, read, worker, monitor");
   return scopes;
 }
 

@@ -13,9 +13,9 @@
 namespace assay::api {
 
 struct KeyRequest {
-  std::string project;  ///< made when absent; "*": every project, for workers alone
+  std::string project;  ///< made when absent; "*": every project, for workers and monitors alone
   std::string name;
-  std::vector<std::string> scopes;      ///< admin, submit, read, worker
+  std::vector<std::string> scopes;      ///< admin, submit, read, worker, monitor
   std::vector<std::string> containers;  ///< ids or labels of those that it may see; empty: all
 };
 

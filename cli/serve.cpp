@@ -250,12 +250,16 @@ void declare_key(CLI::App& app, Chosen& chosen) {
   };
   auto* create = add("create", "make a key and print it", create_key);
   api::KeyRequest& request = options->request;
-  create->add_option("--project", request.project, "the project that the key opens; '*': all, for workers")
+  create
+      ->add_option("--project", request.project,
+                   "the project that the key opens; '*': all, for workers and monitors")
       ->capture_default_str();
   create->add_option("--name", request.name, "what the key is for")->capture_default_str();
-  create->add_option("--scope", request.scopes, "admin, submit, read or worker; may be given several times")
+  create
+      ->add_option("--scope", request.scopes,
+                   "admin, submit, read, worker or monitor; may be given several times")
       ->required()
-      ->check(CLI::IsMember({"admin", "submit", "read", "worker"}));
+      ->check(CLI::IsMember({"admin", "submit", "read", "worker", "monitor"}));
   create->add_option(
       "--container", request.containers,
       "a container, by id or label, that the key may see; may be given several times; default all");

@@ -176,7 +176,9 @@ class Server(Case):
         self.assertGreaterEqual(served["assay_connections"], 1)
         self.assertEqual(self.page(metrics, "/v1/containers")[0], 404)
         status, _ = self.page(self.socket)
-        self.assertEqual(status, 401)  # beside the API a key is needed
+        self.assertEqual(status, 401)  # beside the API a key is needed, of one who watches the whole server
+        self.assertEqual(self.call("GET", "/metrics")[0], 403)
+        self.assay("key", "create", "--store", self.store("assay.db"), "--scope", "monitor", code=2)
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0, worker.output())
 

@@ -68,7 +68,7 @@ std::string head(const std::string& key, const std::string& more) {
 constexpr std::string_view kHealth = "GET /v1/healthz HTTP/1.1\r\nHost: t\r\n\r\n";
 
 double open_connections(const TestServer& server) {
-  return parse_exposition(server.user().get("/metrics").body).at("assay_connections");
+  return parse_exposition(server.monitor().get("/metrics").body).at("assay_connections");
 }
 
 }  // namespace
@@ -198,7 +198,7 @@ TEST_CASE("Limits: connections that are at nothing keep nobody out", "[api][limi
   CHECK(idle.front()->read().empty());
   idle.back()->send(kHealth);
   CHECK(idle.back()->read().starts_with("HTTP/1.1 200"));
-  const auto page = parse_exposition(server.user().get("/metrics").body);
+  const auto page = parse_exposition(server.monitor().get("/metrics").body);
   CHECK(page.at("assay_connections_closed_early_total") >= 32);
   CHECK(page.at("assay_connections_refused_total") == 0);
 }
@@ -236,7 +236,7 @@ TEST_CASE("Limits: where all are at a request more clients are asked to come aga
   peers.clear();
   double refused = 0;
   while (refused < 100 && Clock::now() < end) {
-    const auto page = server.user().get("/metrics");
+    const auto page = server.monitor().get("/metrics");
     if (page.status == 200) refused = parse_exposition(page.body).at("assay_connections_refused_total");
   }
   CHECK(refused >= 100);
