@@ -108,6 +108,7 @@ Result<std::unique_ptr<Store>> open_store(const Server::Options& options) {
   leases.stall = options.stall_timeout;
   leases.retry_base = options.retry_base;
   leases.retention = options.retention;
+  leases.audit_retention = options.audit_retention;
   leases.fruitless_failures = static_cast<int>(options.shard_lives);
   leases.outage = std::max<std::chrono::milliseconds>(std::chrono::seconds(3), options.heartbeat());
   if (is_postgres_address(options.store))

@@ -65,6 +65,8 @@ class Server {
     std::chrono::milliseconds retry_base{1'000};   ///< a failed shard waits 2^attempt of these
     std::chrono::milliseconds tick{1'000};         ///< how often expired leases are looked for
     std::chrono::milliseconds retention{0};        ///< ended runs are deleted after so long; 0: never
+    /// The same of lines of the audit log: a year.
+    std::chrono::milliseconds audit_retention{std::chrono::hours(8760)};
 
     /// What workers are told: two may be lost before the lease is.
     std::chrono::milliseconds heartbeat() const {

@@ -39,6 +39,8 @@ void declare_settings(Settings& settings, ServeConfig& config) {
   settings.add("api.body_limit", "largest JSON body in bytes", &config.server.limits.json_body_bytes, 1024,
                1 << 30);
   settings.add("api.retention", "ended runs are deleted after so long; 0s: never", &config.server.retention);
+  settings.add("api.audit_retention", "lines of the audit log are deleted after so long; 0s: never",
+               &config.server.audit_retention);
   settings.add("api.tls_cert", "PEM file of the certificate and its chain; with it the API speaks HTTPS",
                &config.server.tls_cert);
   settings.add("api.tls_key", "PEM file of the certificate's private key", &config.server.tls_key);

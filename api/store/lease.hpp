@@ -98,7 +98,8 @@ struct LeasePolicy {
   int fruitless_failures = 3;
   /// Without a word of any server for so long, nobody could renew a lease: all get a whole TTL again.
   std::chrono::milliseconds outage{10'000};
-  std::chrono::milliseconds retention{0};  ///< ended runs are deleted after so long; 0: never
+  std::chrono::milliseconds retention{0};        ///< ended runs are deleted after so long; 0: never
+  std::chrono::milliseconds audit_retention{0};  ///< the same of lines of the audit log
 };
 
 }  // namespace assay::api

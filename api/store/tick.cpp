@@ -90,6 +90,11 @@ void gather_totals(Database& db) {
       "HAVING sum(n) <> 0"));
 }
 
+/// The oldest lines come first, so a few of them say whether any is too old.
+void clear_audit(Database& db, int64_t before) {
+  db.run("DELETE FROM audit WHERE at < ? AND id IN (SELECT id FROM audit ORDER BY id LIMIT 100)", before);
+}
+
 void clear_run(Database& db) {
   const auto run = db.integer("SELECT id FROM runs WHERE gone = 1 LIMIT 1");
   if (!run) return;
@@ -131,6 +136,7 @@ Task<Answer<TickAnswer>> SqlStore::tick() {
     if (leases_.retention.count() > 0)
       db.run("UPDATE runs SET gone = 1 WHERE status >= 3 AND gone = 0 AND completed_at < ?",
              now - leases_.retention.count());
+    if (leases_.audit_retention.count() > 0) clear_audit(db, now - leases_.audit_retention.count());
     clear_dataset(db);
     clear_container(db);
     clear_run(db);

@@ -798,6 +798,20 @@ TEST_CASE("Store: who did what is kept, by project", "[api][store]") {
   CHECK(f.wait(f.store().audit_log(f.other(), {}))->total == 0);
 }
 
+TEST_CASE("Store: the audit log is kept as long as the operator says", "[api][store]") {
+  LeasePolicy policy;
+  const bool limited = GENERATE(true, false);
+  if (limited) policy.audit_retention = std::chrono::hours(1);
+  Fixture f(GENERATE(from_range(kinds())), policy);
+  for (int i = 0; i < 150; ++i)
+    REQUIRE(f.wait(f.store().audit(f.project(), {now_ms() - 3'700'000, "old", "POST /x", "", "", 200})));
+  REQUIRE(f.wait(f.store().audit(f.project(), {now_ms(), "new", "POST /x", "", "", 200})));
+  for (int i = 0; i < 3; ++i) REQUIRE(f.wait(f.store().tick()));
+  const auto log = *f.wait(f.store().audit_log(f.project(), {}));
+  CHECK(log.total == (limited ? 1 : 151));
+  CHECK(log.data[0].key_id == "new");
+}
+
 TEST_CASE("Store: many leases complete in one call, each by its own right", "[api][store]") {
   Fixture f(GENERATE(from_range(kinds())));
   const auto run = f.create_run(3, 1), other = f.create_run(1, 1);
