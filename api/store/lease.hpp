@@ -29,9 +29,10 @@ struct WorkerInfo {
   std::string id, name, version, sandbox, state;
   std::string environments, labels;  ///< JSON arrays
   int64_t slots = 1;
-  int64_t leases = 0;   ///< shards that it holds now
-  int64_t seen_at = 0;  ///< Unix milliseconds
-  bool fleet = false;   ///< serves every project
+  int64_t leases = 0;                   ///< shards that it holds now
+  int64_t seen_at = 0;                  ///< Unix milliseconds
+  std::chrono::milliseconds silent{0};  ///< since then, by the clock that it was taken from
+  bool fleet = false;                   ///< serves every project
 };
 
 /// What names a lease and proves that it is held.

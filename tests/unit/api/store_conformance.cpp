@@ -798,6 +798,19 @@ TEST_CASE("Store: who did what is kept, by project", "[api][store]") {
   CHECK(f.wait(f.store().audit_log(f.other(), {}))->total == 0);
 }
 
+TEST_CASE("Store: how long a worker was silent goes by one clock", "[api][store]") {
+  const auto kind = GENERATE(from_range(kinds()));
+  Fixture f(kind);
+  const auto worker = f.add_worker("one", "b");
+  const auto silent = [&] { return (*f.wait(f.store().workers(f.project())))[0].silent; };
+  CHECK(silent() < std::chrono::seconds(60));
+  f.advance(std::chrono::minutes(2));
+  if (kind == "postgres")
+    CHECK(silent() == std::chrono::minutes(2));  // the database's, which the test has set
+  REQUIRE(f.wait(f.store().heartbeat(worker, "run", {})));
+  CHECK(silent() < std::chrono::seconds(60));
+}
+
 TEST_CASE("Store: the audit log is kept as long as the operator says", "[api][store]") {
   LeasePolicy policy;
   const bool limited = GENERATE(true, false);
