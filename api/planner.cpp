@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
 #include <unordered_map>
 
 #include "api/json_text.hpp"
@@ -80,20 +81,51 @@ Task<Answer<Pinned>> pin_evaluators(Store& store, Access access, std::vector<std
   co_return pinned;
 }
 
+/// The rows of a join column's values. A value is kept as the beginning of its digest: a million of them take
+/// about 60 MB, however long they are.
+class Partners {
+ public:
+  static constexpr int64_t kMost = 5'000'000;
+
+  /// The row that has this value already, or nullopt.
+  std::optional<int64_t> add(const std::string& value, int64_t row) {
+    const auto [it, fresh] = rows_.emplace(name_of(value), row);
+    return fresh ? std::nullopt : std::optional(it->second);
+  }
+  std::optional<int64_t> find(const std::string& value) const {
+    const auto it = rows_.find(name_of(value));
+    return it == rows_.end() ? std::nullopt : std::optional(it->second);
+  }
+
+ private:
+  using Name = std::pair<uint64_t, uint64_t>;
+  struct Spread {
+    size_t operator()(const Name& name) const noexcept { return name.first; }
+  };
+  static Name name_of(const std::string& value) {
+    const auto digest = sha256_hex(value);
+    return {std::stoull(digest.substr(0, 16), nullptr, 16), std::stoull(digest.substr(16, 16), nullptr, 16)};
+  }
+  std::unordered_map<Name, int64_t, Spread> rows_;
+};
+
 /// For every row of the sample the row of the ground truth with the same value of the join column.
 Task<Answer<std::vector<int64_t>>> join_rows(Store& store, Side sample, Side truth) {
-  std::unordered_map<std::string, int64_t> partners;
+  if (truth.count > Partners::kMost)
+    co_return invalid("ground_truth.join", "the ground truth has " + std::to_string(truth.count) +
+                                               " rows to join with; the most is " +
+                                               std::to_string(Partners::kMost) + ": give it a limit");
+  Partners partners;
   SideReader truth_reader(store, truth);
   while (true) {
     auto row = co_await truth_reader.next();
     if (!row) co_return std::unexpected(row.error());
     if (!row->has_value()) break;
-    const auto [it, fresh] = partners.emplace(std::move((*row)->value), (*row)->row);
-    if (!fresh)
-      co_return invalid("ground_truth.join", "rows " + std::to_string(it->second) + " and " +
+    if (const auto twin = partners.add((*row)->value, (*row)->row))
+      co_return invalid("ground_truth.join", "rows " + std::to_string(*twin) + " and " +
                                                  std::to_string((*row)->row) +
                                                  " of the ground truth both have " + *truth.join + " = " +
-                                                 it->first + "; a join column must be unique there");
+                                                 (*row)->value + "; a join column must be unique there");
   }
   std::vector<int64_t> rows;
   int64_t alone = 0;
@@ -103,9 +135,8 @@ Task<Answer<std::vector<int64_t>>> join_rows(Store& store, Side sample, Side tru
     auto row = co_await sample_reader.next();
     if (!row) co_return std::unexpected(row.error());
     if (!row->has_value()) break;
-    const auto it = partners.find((*row)->value);
-    if (it != partners.end()) {
-      rows.push_back(it->second);
+    if (const auto partner = partners.find((*row)->value)) {
+      rows.push_back(*partner);
     } else if (alone++ == 0) {
       first_alone = "row " + std::to_string((*row)->row) + " (" + *sample.join + " = " + (*row)->value + ")";
     }

@@ -43,7 +43,7 @@ std::vector<Route> health_routes() {
        {.summary = "Whether the server can do its work: 503 when it cannot", .answer = "Health"}},
       {"GET",
        "/metrics",
-       kRead | kAdmin,
+       kMonitor,
        Body::none,
        metrics,
        {.summary = "How the server does, for Prometheus", .text = "text/plain"}},

@@ -36,13 +36,14 @@ struct Loop {
   asio::io_context io{1};
   asio::executor_work_guard<asio::io_context::executor_type> work;
   Scope connections, refusals, upkeep;
-  IdleSockets idle;
+  IdleConnections idle;
+  Deadline next_full_line{};
   std::jthread thread;
 };
 
 /// Lets requests end until `deadline`, then cancels what is left.
 Task<> drain(Loop& loop, Deadline deadline) {
-  for (Socket* socket : loop.idle) socket->cancel();
+  loop.idle.cancel_waiting();
   loop.upkeep.cancel();
   loop.refusals.cancel();
   asio::steady_timer timer(loop.io, deadline);
@@ -55,19 +56,20 @@ Task<> drain(Loop& loop, Deadline deadline) {
   timer.cancel();
 }
 
-constexpr std::array<std::pair<KeyScope, const char*>, 4> kScopeNames = {
-    {{kAdmin, "admin"}, {kSubmit, "submit"}, {kRead, "read"}, {kWorker, "worker"}}};
+constexpr std::array<std::pair<KeyScope, const char*>, 5> kScopeNames = {
+    {{kAdmin, "admin"}, {kSubmit, "submit"}, {kRead, "read"}, {kWorker, "worker"}, {kMonitor, "monitor"}}};
 
 Result<unsigned> parse_scopes(const std::vector<std::string>& names) {
   unsigned scopes = 0;
   for (const auto& name : names) {
     const auto known = std::ranges::find(kScopeNames, name, [](const auto& entry) { return entry.second; });
     if (known == kScopeNames.end())
-      return fail(ErrorKind::config, "the scope " + name + " is not one of admin, submit, read, worker");
+      return fail(ErrorKind::config,
+                  "the scope " + name + " is not one of admin, submit, read, worker, monitor");
     scopes |= known->first;
   }
   if (scopes == 0)
-    return fail(ErrorKind::config, "a key needs at least one scope: admin, submit, read, worker");
+    return fail(ErrorKind::config, "a key needs at least one scope: admin, submit, read, worker, monitor");
   return scopes;
 }
 
@@ -103,8 +105,10 @@ Result<std::unique_ptr<Store>> open_store(const Server::Options& options) {
   LeasePolicy leases;
   leases.ttl = options.lease_ttl;
   leases.accept_within = options.accept_within;
+  leases.stall = options.stall_timeout;
   leases.retry_base = options.retry_base;
   leases.retention = options.retention;
+  leases.audit_retention = options.audit_retention;
   leases.fruitless_failures = static_cast<int>(options.shard_lives);
   leases.outage = std::max<std::chrono::milliseconds>(std::chrono::seconds(3), options.heartbeat());
   if (is_postgres_address(options.store))
@@ -126,7 +130,6 @@ struct Server::Impl {
   std::string address;
   std::atomic<size_t> connections = 0;
   size_t turn = 0;  // whose connection is next; used on the first loop only
-  Deadline next_refusal_line{};
   bool stopped = false;
 
   Result<void> start();
@@ -135,6 +138,7 @@ struct Server::Impl {
   Task<> accept();
   Task<> serve(Loop& loop, Socket socket);
   void take(Loop& loop, Socket socket);
+  bool make_room(Loop& loop);
   void refuse(Loop& loop, Socket socket);
 };
 
@@ -186,31 +190,39 @@ Task<> Server::Impl::accept() {
 }
 
 void Server::Impl::take(Loop& loop, Socket socket) {
-  if (connections.fetch_add(1) >= options.limits.connections) {
-    connections.fetch_sub(1);
-    refuse(loop, std::move(socket));
-    return;
-  }
-  context->telemetry.connection_opened();
-  asio::post(loop.io, [this, &loop, held = std::move(socket)]() mutable {
+  const bool full = connections.fetch_add(1) >= options.limits.connections;
+  asio::post(loop.io, [this, &loop, full, held = std::move(socket)]() mutable {
+    if (full && !make_room(loop)) {
+      connections.fetch_sub(1);
+      refuse(loop, std::move(held));
+      return;
+    }
+    context->telemetry.connection_opened();
     loop.connections.spawn("connection", serve(loop, std::move(held)));
   });
 }
 
-/// Beyond the limit only a few are told why: they cost a descriptor each while they are.
+/// Idle connections are worth less than a new one, which may be a worker's heartbeat: whoever holds all that
+/// there are keeps nobody out.
+bool Server::Impl::make_room(Loop& loop) {
+  constexpr std::chrono::seconds kBetweenLines(10);
+  const bool made = loop.idle.close_longest();
+  if (made) context->telemetry.connection_closed_early();
+  if (const auto now = Clock::now(); now >= loop.next_full_line) {
+    log::warn(made ? "there are as many connections as the limit allows: idle ones are closed for new ones"
+                   : "there are as many connections as the limit allows: new ones are refused",
+              {{"limit", std::to_string(options.limits.connections)}});
+    loop.next_full_line = now + kBetweenLines;
+  }
+  return made;
+}
+
+/// Only a few are told why: they cost a descriptor each while they are.
 void Server::Impl::refuse(Loop& loop, Socket socket) {
   constexpr size_t kMost = 64;
-  constexpr std::chrono::seconds kBetweenLines(10);
   context->telemetry.connection_refused();
-  if (const auto now = Clock::now(); now >= next_refusal_line) {
-    log::warn("connections are refused: there are as many as the limit allows",
-              {{"limit", std::to_string(options.limits.connections)}});
-    next_refusal_line = now + kBetweenLines;
-  }
   if (tls) return;  // a handshake is dearer than an answer
-  asio::post(loop.io, [&loop, held = std::move(socket)]() mutable {
-    if (loop.refusals.size() < kMost) loop.refusals.spawn("refuse", refuse_connection(std::move(held)));
-  });
+  if (loop.refusals.size() < kMost) loop.refusals.spawn("refuse", refuse_connection(std::move(socket)));
 }
 
 Task<> Server::Impl::serve(Loop& loop, Socket socket) {

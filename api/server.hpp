@@ -13,9 +13,9 @@
 namespace assay::api {
 
 struct KeyRequest {
-  std::string project;  ///< made when absent; "*": every project, for workers alone
+  std::string project;  ///< made when absent; "*": every project, for workers and monitors alone
   std::string name;
-  std::vector<std::string> scopes;      ///< admin, submit, read, worker
+  std::vector<std::string> scopes;      ///< admin, submit, read, worker, monitor
   std::vector<std::string> containers;  ///< ids or labels of those that it may see; empty: all
 };
 
@@ -57,11 +57,16 @@ class Server {
     Timeouts timeouts;
     std::chrono::milliseconds lease_ttl{30'000};
     std::chrono::milliseconds accept_within{30'000};  ///< the first heartbeat of a lease
+    /// Longer than an item may take, which is an hour of its own and an hour of waiting for a model's
+    /// provider.
+    std::chrono::milliseconds stall_timeout{std::chrono::hours(3)};
     size_t shard_lives = 3;  ///< a shard that fails so often in a row without one new outcome is set aside
     std::chrono::milliseconds claim_wait{20'000};  ///< told to workers; they may ask for at most 25 s
     std::chrono::milliseconds retry_base{1'000};   ///< a failed shard waits 2^attempt of these
     std::chrono::milliseconds tick{1'000};         ///< how often expired leases are looked for
     std::chrono::milliseconds retention{0};        ///< ended runs are deleted after so long; 0: never
+    /// The same of lines of the audit log: a year.
+    std::chrono::milliseconds audit_retention{std::chrono::hours(8760)};
 
     /// What workers are told: two may be lost before the lease is.
     std::chrono::milliseconds heartbeat() const {

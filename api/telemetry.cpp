@@ -67,6 +67,11 @@ struct Telemetry::Impl {
                                      .Help("Connections beyond the limit")
                                      .Register(registry)
                                      .Add({});
+  prometheus::Counter& closed_early = BuildCounter()
+                                          .Name("assay_connections_closed_early_total")
+                                          .Help("Idle connections closed for new ones beyond the limit")
+                                          .Register(registry)
+                                          .Add({});
   prometheus::Gauge& build = BuildGauge()
                                  .Name("assay_build_info")
                                  .Help("1; the labels say what is running")
@@ -119,6 +124,10 @@ void Telemetry::connection_closed() {
 
 void Telemetry::connection_refused() {
   impl_->refused.Increment();
+}
+
+void Telemetry::connection_closed_early() {
+  impl_->closed_early.Increment();
 }
 
 std::string Telemetry::text() const {

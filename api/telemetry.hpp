@@ -29,6 +29,8 @@ class Telemetry {
   void connection_opened();
   void connection_closed();
   void connection_refused();
+  /// An idle one, for a new one.
+  void connection_closed_early();
   std::string text() const;
 
  private:

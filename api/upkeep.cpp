@@ -1,5 +1,7 @@
 #include "api/upkeep.hpp"
 
+#include <optional>
+
 #include "api/metrics.hpp"
 #include "core/log.hpp"
 
@@ -21,6 +23,25 @@ Task<bool> finish_run(Context& context, Run run) {
                {"errors", std::to_string(run.errors)}});
   co_return finished.has_value();
 }
+
+/// Says once that the store is away, and why, and once that it is back: whoever reads the log sees more than
+/// requests that were answered 503.
+class Outage {
+ public:
+  void heard(const Answer<TickAnswer>& answer) {
+    if (!answer && !since_) {
+      since_ = Clock::now();
+      log::error("the store is away", {{"error", answer.error().message}});
+    } else if (answer && since_) {
+      const auto away = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - *since_);
+      log::info("the store is back", {{"after_s", std::to_string(away.count())}});
+      since_.reset();
+    }
+  }
+
+ private:
+  std::optional<Clock::time_point> since_;
+};
 
 }  // namespace
 
@@ -44,10 +65,12 @@ Task<> finish_runs(Context& context) {
 }
 
 Task<> keep_tidy(Context& context) {
+  Outage outage;
   for (;;) {
     const bool slept = co_await sleep_until(Clock::now() + context.options.tick);
     if (!slept || context.stopping) co_return;
     const auto ticked = co_await context.store.tick();
+    outage.heard(ticked);
     if (ticked && ticked->freed > 0) context.tell(Change::work);
     if (ticked && ticked->ended) context.tell(Change::ended);
   }

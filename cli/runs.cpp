@@ -3,14 +3,12 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "cli/command.hpp"
 #include "cli/progress.hpp"
 #include "cli/remote.hpp"
 #include "cli/terminal_text.hpp"
-#include "core/id.hpp"
 #include "core/json.hpp"
 
 namespace assay::cli {
@@ -192,13 +190,6 @@ std::string joined(const Json& words) {
   return printable(text);
 }
 
-/// Milliseconds since `time`, as the API writes times ("2026-11-21T10:05:00.123Z"), by this machine's clock.
-int64_t age_of(const std::string& time) {
-  std::tm parts{};
-  if (::strptime(time.c_str(), "%Y-%m-%dT%H:%M:%S", &parts) == nullptr) return 0;
-  return now_ms() - static_cast<int64_t>(::timegm(&parts)) * 1000;
-}
-
 /// What the worker said last, unless it was not heard for a minute, of six heartbeats: it ended as it said it
 /// would, or is lost.
 std::string worker_state(const Json& worker, int64_t age) {
@@ -217,7 +208,7 @@ Task<Result<int>> workers(daemon::ApiClient& api, RunsOptions options) {
   std::printf("%-20s %-6s %8s %6s %-8s %-12s %-14s %s\n", "WORKER", "STATE", "HOLDS", "SLOTS", "SANDBOX",
               "LAST HEARD", "ENVIRONMENTS", "LABELS");
   for (const auto& worker : (*list)["data"]) {
-    const int64_t age = age_of(text_of(worker, "seen_at"));
+    const int64_t age = number_of(worker, "silent_ms");
     std::printf("%-20s %-6s %8lld %6lld %-8s %-12s %-14s %s%s\n", text_of(worker, "name").c_str(),
                 worker_state(worker, age).c_str(), static_cast<long long>(number_of(worker, "leases")),
                 static_cast<long long>(number_of(worker, "slots")), text_of(worker, "sandbox").c_str(),

@@ -1,4 +1,5 @@
 // `assay serve`: the API, and `assay key`: what opens it.
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
 #include <CLI/CLI.hpp>
@@ -33,9 +34,13 @@ void declare_settings(Settings& settings, ServeConfig& config) {
                &config.server.listen);
   settings.add("api.store", "a SQLite file, or postgresql://USER@HOST/DATABASE", &config.server.store);
   settings.add("api.threads", "threads that serve requests", &config.server.threads, 1, 256);
+  settings.add("api.connections", "clients' connections at once; idle ones beyond are closed for new ones",
+               &config.server.limits.connections, 8, 1'000'000);
   settings.add("api.body_limit", "largest JSON body in bytes", &config.server.limits.json_body_bytes, 1024,
                1 << 30);
   settings.add("api.retention", "ended runs are deleted after so long; 0s: never", &config.server.retention);
+  settings.add("api.audit_retention", "lines of the audit log are deleted after so long; 0s: never",
+               &config.server.audit_retention);
   settings.add("api.tls_cert", "PEM file of the certificate and its chain; with it the API speaks HTTPS",
                &config.server.tls_cert);
   settings.add("api.tls_key", "PEM file of the certificate's private key", &config.server.tls_key);
@@ -47,6 +52,9 @@ void declare_settings(Settings& settings, ServeConfig& config) {
                "address where /metrics is open and plain: HOST:PORT or unix:/PATH; default nowhere",
                &config.server.metrics_listen);
   settings.add("api.lease_ttl", "how long a worker's lease lasts without a word", &config.server.lease_ttl);
+  settings.add("api.stall_timeout",
+               "a lease under which no new outcome came for so long is taken back; 0s: never",
+               &config.server.stall_timeout);
   settings.add("api.shard_lives",
                "failures or lost workers in a row, without one new outcome, that set a shard aside",
                &config.server.shard_lives, 1, 1'000'000);
@@ -111,9 +119,24 @@ void apply(const ServeOptions& options, api::Server::Options& server) {
   take(options.tls_key, server.tls_key);
 }
 
+/// A connection is a descriptor: without one nobody is let in, nor told why.
+void fit_descriptors(size_t& connections) {
+  constexpr rlim_t kOthers = 128;  // the store's, the listeners', log and sockets of the loops
+  rlimit descriptors{};
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return;
+  descriptors.rlim_cur = descriptors.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &descriptors);
+  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_cur >= connections + kOthers) return;
+  const rlim_t most = std::max<rlim_t>(descriptors.rlim_cur, 2 * kOthers) - kOthers;
+  log::warn("fewer connections than api.connections: this process may not have more descriptors (ulimit -n)",
+            {{"connections", std::to_string(most)}, {"descriptors", std::to_string(descriptors.rlim_cur)}});
+  connections = most;
+}
+
 int serve(const std::shared_ptr<ServeConfig>& config, Settings& settings, const ServeOptions& options) {
   if (auto loaded = load(*config, settings); !loaded) return report(loaded.error());
   apply(options, config->server);
+  fit_descriptors(config->server.limits.connections);
   asio::io_context io(1);
   auto server = api::Server::start(config->server);
   if (!server) return report(server.error());
@@ -229,12 +252,16 @@ void declare_key(CLI::App& app, Chosen& chosen) {
   };
   auto* create = add("create", "make a key and print it", create_key);
   api::KeyRequest& request = options->request;
-  create->add_option("--project", request.project, "the project that the key opens; '*': all, for workers")
+  create
+      ->add_option("--project", request.project,
+                   "the project that the key opens; '*': all, for workers and monitors")
       ->capture_default_str();
   create->add_option("--name", request.name, "what the key is for")->capture_default_str();
-  create->add_option("--scope", request.scopes, "admin, submit, read or worker; may be given several times")
+  create
+      ->add_option("--scope", request.scopes,
+                   "admin, submit, read, worker or monitor; may be given several times")
       ->required()
-      ->check(CLI::IsMember({"admin", "submit", "read", "worker"}));
+      ->check(CLI::IsMember({"admin", "submit", "read", "worker", "monitor"}));
   create->add_option(
       "--container", request.containers,
       "a container, by id or label, that the key may see; may be given several times; default all");

@@ -12,6 +12,9 @@ namespace assay::daemon {
 
 using namespace std::chrono_literals;
 
+/// An API that is there takes a connection at once; where nothing answers it is soon told, and tried again.
+constexpr auto kConnect = 3s;
+
 Result<ApiEndpoint> ApiEndpoint::parse(const std::string& address, std::string key, std::string ca_file) {
   ApiEndpoint endpoint;
   endpoint.key = std::move(key);
@@ -105,6 +108,7 @@ Task<Result<ApiAnswer>> ApiClient::call(Call call) {
   add_body(request, call);
   request.on_body = std::move(call.on_body);
   request.timeout = call.timeout;
+  request.connect_timeout = kConnect;
   request.headers.emplace_back("Authorization", "Bearer " + endpoint_.key);
   request.headers.emplace_back("Accept", call.accept);
   if (call.method != "GET" && call.method != "DELETE")

@@ -7,6 +7,25 @@
 #include "core/id.hpp"
 
 namespace assay::api {
+namespace {
+
+/// A key of some containers knows those by their labels. A run of one of them may also read another, of which
+/// its id is all that is told: the label is left out, and the request (`config`) shows the id for it.
+std::string detail_for(const Access& access, const Run& run) {
+  if (access.containers.empty()) return run.detail;
+  auto detail = parse_json(run.detail);
+  if (!detail) return "{}";
+  for (const auto* name : {"sample", "ground_truth"}) {
+    auto& side = (*detail)[name];
+    if (side["type"] != "container" || side["container"] == (*detail)["container_id"]) continue;
+    side.erase("label");
+    auto& config = (*detail)["config"];
+    if (config.contains(name) && config[name].is_object()) config[name]["container"] = side["container"];
+  }
+  return dump_json(*detail);
+}
+
+}  // namespace
 
 RunNames names_of(const Run& run) {
   RunNames names;
@@ -44,12 +63,12 @@ double spend_in(std::string_view metrics) {
 
 }  // namespace
 
-void append_run(JsonObject& object, const Run& run, std::string_view metrics) {
+void append_run(JsonObject& object, const Run& run, std::string_view metrics, const Access& access) {
   object.text("object", "evaluation.run");
   object.text("id", run.id);
   object.text("process_id", run.id);
   object.text("status", to_string(run.status));
-  object.members_of(run.detail);
+  object.members_of(detail_for(access, run));
   object.text("environment", run.environment);
   object.number("priority", run.priority);
   append_json_array(object.key("labels"), run.required,

@@ -18,11 +18,11 @@ struct RunNames {
 };
 RunNames names_of(const Run& run);
 
-/// `metrics`: a JSON array, or empty for none.
 /// The member "progress".
 void append_progress(JsonObject& object, const Run& run);
 
-void append_run(JsonObject& object, const Run& run, std::string_view metrics);
+/// `metrics`: a JSON array, or empty for none. What `access` may not see is left out.
+void append_run(JsonObject& object, const Run& run, std::string_view metrics, const Access& access);
 void append_result(std::string& out, const ResultRow& result, const RunNames& names);
 
 /// The id of a result within its run, "item.model.evaluator.trial"; it is also the cursor that continues

@@ -26,7 +26,7 @@ Task<Answer<Response>> create_run(Context& context, Request& request) {
   Response response;
   {
     JsonObject object(response.body);
-    append_run(object, plan->run, "");
+    append_run(object, plan->run, "", request.principal.access);
   }
   auto receipt = request.receipt_for(response.body);
   const auto created =
@@ -69,9 +69,9 @@ Task<Answer<Response>> list_runs(Context& context, Request& request) {
   }
   const auto runs = co_await context.store.runs(request.principal.access, filter, wanted.page);
   if (!runs) co_return std::unexpected(runs.error());
-  co_return list_response(runs->data, runs->total, [](std::string& out, const Run& run) {
+  co_return list_response(runs->data, runs->total, [&request](std::string& out, const Run& run) {
     JsonObject object(out);
-    append_run(object, run, run.metrics);
+    append_run(object, run, run.metrics, request.principal.access);
   });
 }
 
@@ -98,7 +98,7 @@ Task<Answer<>> append_first_results(Context& context, const Run& run, JsonObject
   co_return Answer<>{};
 }
 
-Task<Answer<Response>> show(Context& context, const Run& run) {
+Task<Answer<Response>> show(Context& context, const Access& access, const Run& run) {
   std::string metrics = run.metrics;
   if (metrics.empty()) {  // it goes on, or was cancelled
     auto partial = co_await metrics_so_far(context, run);
@@ -110,7 +110,7 @@ Task<Answer<Response>> show(Context& context, const Run& run) {
   Answer<> shown;
   {
     JsonObject object(response.body);
-    append_run(object, run, metrics);
+    append_run(object, run, metrics, access);
     object.maybe_text("waiting_for", waiting);
     if (is_terminal(run.status) && run.outcomes > 0)
       shown = co_await append_first_results(context, run, object);
@@ -122,7 +122,7 @@ Task<Answer<Response>> show(Context& context, const Run& run) {
 Task<Answer<Response>> get_run(Context& context, Request& request) {
   const auto run = co_await context.store.run(request.principal.access, request.parameters[0]);
   if (!run) co_return std::unexpected(run.error());
-  co_return co_await show(context, *run);
+  co_return co_await show(context, request.principal.access, *run);
 }
 
 /// Asks the store for a change of the run, and shows the run as it is then.
@@ -132,7 +132,7 @@ Task<Answer<Response>> show_changed(Context& context, Request& request, Done don
   const auto run = co_await context.store.run(request.principal.access, request.parameters[0]);
   if (!run) co_return std::unexpected(run.error());
   context.metrics.forget(run->row);
-  co_return co_await show(context, *run);
+  co_return co_await show(context, request.principal.access, *run);
 }
 
 Task<Answer<Response>> cancel_run(Context& context, Request& request) {

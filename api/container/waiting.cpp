@@ -4,13 +4,12 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "core/id.hpp"
 #include "core/json.hpp"
 
 namespace assay::api {
 namespace {
 
-constexpr int64_t kHeardOf = 60'000;  // milliseconds
+constexpr std::chrono::seconds kHeardOf(60);
 
 std::set<std::string> words_of(const std::string& array) {
   const auto json = parse_json(array);
@@ -23,11 +22,11 @@ std::string listed(const std::set<std::string>& words) {
   return text;
 }
 
-std::string lacking(const Run& run, const std::vector<WorkerInfo>& workers, int64_t now) {
+std::string lacking(const Run& run, const std::vector<WorkerInfo>& workers) {
   bool any = false, idle = false;
   std::set<std::string> environments, missing, states;
   for (const auto& worker : workers) {
-    if (worker.seen_at < now - kHeardOf) continue;
+    if (worker.silent > kHeardOf) continue;
     any = true;
     const auto serves = words_of(worker.environments);
     environments.insert(serves.begin(), serves.end());
@@ -57,7 +56,7 @@ Task<std::string> waiting_for(Context& context, const Run& run) {
   if (run.paused || is_terminal(run.status) || run.status == RunStatus::finalizing) co_return std::string();
   const auto workers = co_await context.store.workers(run.project);
   if (!workers) co_return std::string();
-  co_return lacking(run, *workers, now_ms());
+  co_return lacking(run, *workers);
 }
 
 }  // namespace assay::api

@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ssl/error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -12,6 +13,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <cstring>
+#include <optional>
 
 #include "api/context.hpp"
 #include "api/http/deadlines.hpp"
@@ -160,13 +162,15 @@ Problem too_large(bool streamed, size_t limit) {
 
 class Connection {
  public:
-  Connection(Service service, IdleSockets& idle, Socket socket, std::shared_ptr<asio::ssl::context> tls)
+  Connection(Service service, IdleConnections& idle, Socket socket, std::shared_ptr<asio::ssl::context> tls)
       : context_(service.context),
         routes_(service.routes),
         idle_(idle),
         peer_(peer_of(socket)),
         stream_(std::move(socket), std::move(tls)),
-        deadlines_(stream_.socket()) {}
+        deadlines_(stream_.socket()) {
+    rest();
+  }
 
   Task<> serve() {
     const bool open = co_await open_tls();
@@ -182,6 +186,8 @@ class Connection {
 
  private:
   const Server::Timeouts& timeouts() const { return context_.options.timeouts; }
+
+  void rest() { idle_place_.emplace(idle_, stream_.socket()); }
 
   Task<bool> open_tls() {
     if (stream_.tls() == nullptr) co_return true;
@@ -209,11 +215,9 @@ class Connection {
 
   Task<bool> wait_for_request() {
     if (buffer_.size() > 0) co_return true;  // pipelined
-    idle_.insert(&stream_.socket());
     deadlines_.arm(timeouts().keep_alive);
     const auto [error, count] = co_await stream_.async_read_some(buffer_.prepare(4096), kAsTuple);
     deadlines_.disarm();
-    idle_.erase(&stream_.socket());
     buffer_.commit(count);
     co_return !error;
   }
@@ -225,17 +229,20 @@ class Connection {
     version_ = 11;
     head_only_ = false;
     Parser parser;
+    idle_place_->begin();
     const auto answer = co_await read_header(parser);
+    idle_place_.reset();
     exchange_.began = Clock::now();
     bool again = false;
     if (!answer) {
-      if (answer.error().status == 0) co_return false;  // the client left
+      if (answer.error().status == 0) co_return false;  // the client left, or had to
       exchange_.request_id = make_id("req_");
       again = co_await send_problem(answer.error());
     } else {
       again = co_await serve_parsed(parser);
     }
     record(context_, exchange_);
+    rest();
     co_return again;
   }
 
@@ -421,10 +428,11 @@ class Connection {
   static constexpr std::chrono::seconds kLinger{2};
   Context& context_;
   std::span<const Route> routes_;
-  IdleSockets& idle_;
+  IdleConnections& idle_;
   std::string peer_;
   Stream stream_;
   Deadlines deadlines_;
+  std::optional<IdleConnections::Place> idle_place_;  // none: a request is served
   beast::flat_buffer buffer_{size_t{256} << 10};
   Exchange exchange_;
   bool keep_alive_ = false;
@@ -434,7 +442,21 @@ class Connection {
 
 }  // namespace
 
-Task<> serve_connection(Service service, IdleSockets& idle, Socket socket,
+bool IdleConnections::close_longest() {
+  // One that is closed stays in the list until its own task has seen it.
+  const auto longest = std::ranges::find_if(list_, [](const auto& entry) { return entry.socket->is_open(); });
+  if (longest == list_.end()) return false;
+  error_code ignored;
+  longest->socket->close(ignored);
+  return true;
+}
+
+void IdleConnections::cancel_waiting() {
+  for (const auto& entry : list_)
+    if (!entry.begun) entry.socket->cancel();
+}
+
+Task<> serve_connection(Service service, IdleConnections& idle, Socket socket,
                         std::shared_ptr<asio::ssl::context> tls) {
   Connection connection(service, idle, std::move(socket), std::move(tls));
   co_await connection.serve();

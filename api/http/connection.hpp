@@ -2,8 +2,8 @@
 #pragma once
 
 #include <boost/asio/ssl/context.hpp>
+#include <list>
 #include <memory>
-#include <set>
 #include <span>
 
 #include "api/http/route.hpp"
@@ -14,8 +14,39 @@ namespace assay::api {
 
 using http::Socket;
 
-/// The sockets of one thread that wait for a next request: a server that stops closes these at once.
-using IdleSockets = std::set<Socket*>;
+/// The connections of one thread from which no whole request has come since they were opened or last
+/// answered, the longest idle first. Whoever has no key cannot leave this list but for a moment.
+class IdleConnections {
+ public:
+  /// A connection's place in the list, until the end of its life.
+  class Place {
+   public:
+    Place(IdleConnections& of, Socket& socket)
+        : list_(of.list_), at_(list_.insert(list_.end(), Entry{&socket})) {}
+    ~Place() { list_.erase(at_); }
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
+    /// The beginning of a request is there.
+    void begin() { at_->begun = true; }
+
+   private:
+    friend class IdleConnections;
+    struct Entry {
+      Socket* socket;
+      bool begun = false;
+    };
+    std::list<Entry>& list_;
+    std::list<Entry>::iterator at_;
+  };
+
+  /// Makes room for another; false: none is idle.
+  bool close_longest();
+  /// Ends those that have not begun a request: a server that stops does not wait for them.
+  void cancel_waiting();
+
+ private:
+  std::list<Place::Entry> list_;
+};
 
 /// What a listener's connections share. The owner outlives them.
 struct Service {
@@ -24,7 +55,7 @@ struct Service {
 };
 
 /// `tls` null: plain HTTP.
-Task<> serve_connection(Service service, IdleSockets& idle, Socket socket,
+Task<> serve_connection(Service service, IdleConnections& idle, Socket socket,
                         std::shared_ptr<asio::ssl::context> tls);
 
 /// Tells a client that there are too many already, so that it tries again later.

@@ -48,10 +48,15 @@ Task<Answer<>> SqlStore::ping() {
 Task<Answer<>> SqlStore::create_key(NewKey key) {
   return write([=](Database& db) -> Answer<> {
     const bool fleet = key.project == "*";
-    if (fleet && key.scopes != kWorker)
-      return refuse(422, "invalid_value", "only a key of the one scope worker serves every project",
+    if (fleet && key.scopes != kWorker && key.scopes != kMonitor)
+      return refuse(422, "invalid_value",
+                    "only a key of the one scope worker or of the one scope monitor is of every project",
                     "project");
-    if (!key.containers.empty() && (key.scopes & (kWorker | kAdmin)) != 0)
+    if (!fleet && (key.scopes & kMonitor) != 0)
+      return refuse(422, "invalid_value",
+                    "the scope monitor shows the whole server: it takes a key of every project, '*'",
+                    "project");
+    if (!key.containers.empty() && (key.scopes & (kWorker | kAdmin | kMonitor)) != 0)
       return refuse(422, "invalid_value",
                     "a key of the scope worker or admin sees all containers of its project", "containers");
     const int64_t project = fleet ? kAnyProject : make_project(db, key.project);

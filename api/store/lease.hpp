@@ -29,9 +29,10 @@ struct WorkerInfo {
   std::string id, name, version, sandbox, state;
   std::string environments, labels;  ///< JSON arrays
   int64_t slots = 1;
-  int64_t leases = 0;   ///< shards that it holds now
-  int64_t seen_at = 0;  ///< Unix milliseconds
-  bool fleet = false;   ///< serves every project
+  int64_t leases = 0;                   ///< shards that it holds now
+  int64_t seen_at = 0;                  ///< Unix milliseconds
+  std::chrono::milliseconds silent{0};  ///< since then, by the clock that it was taken from
+  bool fleet = false;                   ///< serves every project
 };
 
 /// What names a lease and proves that it is held.
@@ -90,13 +91,16 @@ struct ShardFailure {
 struct LeasePolicy {
   std::chrono::milliseconds ttl{30'000};
   std::chrono::milliseconds accept_within{30'000};
+  /// A lease that is renewed, but under which no new outcome came for so long, is lost too; 0: never.
+  std::chrono::milliseconds stall{0};
   std::chrono::milliseconds retry_base{1'000};  ///< a failed shard waits 2^attempt of these, at most 60
   /// So many failures or lost workers in a row without one new outcome set a shard aside: the run goes on
   /// without it and ends as `error`.
   int fruitless_failures = 3;
   /// Without a word of any server for so long, nobody could renew a lease: all get a whole TTL again.
   std::chrono::milliseconds outage{10'000};
-  std::chrono::milliseconds retention{0};  ///< ended runs are deleted after so long; 0: never
+  std::chrono::milliseconds retention{0};        ///< ended runs are deleted after so long; 0: never
+  std::chrono::milliseconds audit_retention{0};  ///< the same of lines of the audit log
 };
 
 }  // namespace assay::api

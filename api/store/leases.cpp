@@ -218,6 +218,11 @@ std::vector<Lease> claim_new(Database& db, const ClaimRequest& request, const Kn
   return leases;
 }
 
+/// Unix milliseconds of one clock, whichever server asks: the database's. Of SQLite there is one server.
+int64_t wall_clock(const Database& db) {
+  return db.dialect() == Database::Dialect::sqlite ? now_ms() : db.now();
+}
+
 void give_back(Database& db, int64_t worker) {
   // What ran and came to nothing counts against the shard: it may be what ended the worker.
   db.run(
@@ -237,7 +242,7 @@ Task<Answer<std::string>> SqlStore::register_worker(int64_t project, WorkerHello
     db.run(
         "INSERT INTO workers(public_id, project, name, boot, version, sandbox, environments, labels, slots, "
         "state, seen_at) VALUES(?, ?, ?, '', '', '', '[]', '[]', 1, 'run', ?) ON CONFLICT DO NOTHING",
-        make_id("wrk_"), project, hello.name, now_ms());
+        make_id("wrk_"), project, hello.name, wall_clock(db));
     int64_t worker = 0;
     std::string id, boot;
     {
@@ -262,7 +267,8 @@ Task<Answer<std::string>> SqlStore::register_worker(int64_t project, WorkerHello
     db.run(
         "UPDATE workers SET boot = ?, version = ?, sandbox = ?, environments = ?, labels = ?, slots = ?, "
         "state = 'run', seen_at = ? WHERE id = ?",
-        hello.boot_id, hello.version, hello.sandbox, environments, labels, hello.slots, now_ms(), worker);
+        hello.boot_id, hello.version, hello.sandbox, environments, labels, hello.slots, wall_clock(db),
+        worker);
     return id;
   });
 }
@@ -270,6 +276,7 @@ Task<Answer<std::string>> SqlStore::register_worker(int64_t project, WorkerHello
 Task<Answer<std::vector<WorkerInfo>>> SqlStore::workers(int64_t project) {
   return read([=](Database& db) -> Answer<std::vector<WorkerInfo>> {
     std::vector<WorkerInfo> workers;
+    const int64_t now = wall_clock(db);
     auto row = db.query(
         "SELECT w.public_id, w.name, w.version, w.sandbox, w.state, w.environments, w.labels, w.slots, "
         "w.seen_at, "
@@ -288,6 +295,7 @@ Task<Answer<std::vector<WorkerInfo>>> SqlStore::workers(int64_t project) {
       worker.labels = row.text(6);
       worker.slots = row.integer(7);
       worker.seen_at = row.integer(8);
+      worker.silent = std::chrono::milliseconds(std::max<int64_t>(0, now - worker.seen_at));
       worker.fleet = row.integer(9) == kAnyProject;
       worker.leases = row.integer(10);
       workers.push_back(std::move(worker));
@@ -313,7 +321,7 @@ Task<Answer<HeartbeatAnswer>> SqlStore::heartbeat(WorkerRef who, std::string sta
   return write([=, this](Database& db) -> Answer<HeartbeatAnswer> {
     ASSAY_TRY(const auto worker, known_worker(db, who));
     const int64_t until = db.now() + leases_.ttl.count();
-    db.run("UPDATE workers SET seen_at = ?, state = ? WHERE id = ?", now_ms(), state, worker.row);
+    db.run("UPDATE workers SET seen_at = ?, state = ? WHERE id = ?", wall_clock(db), state, worker.row);
     HeartbeatAnswer answer;
     std::set<std::pair<std::string, int64_t>> listed;
     std::map<std::string, std::vector<size_t>> by_run;

@@ -134,9 +134,9 @@ Task<Answer<AppendAnswer>> SqlStore::append(WorkerRef who, LeaseRef lease, Outco
     const bool held = holds(shard, worker, lease);
     if (counts.inserted > 0) {
       db.run(
-          "UPDATE shards SET outcomes = outcomes + ?, errors = errors + ?, fruitless = 0 WHERE run = ? AND "
-          "idx = ?",
-          counts.inserted, counts.errors, run.row, lease.shard);
+          "UPDATE shards SET outcomes = outcomes + ?, errors = errors + ?, fruitless = 0, progress_at = ? "
+          "WHERE run = ? AND idx = ?",
+          counts.inserted, counts.errors, db.now(), run.row, lease.shard);
       db.run("INSERT INTO run_sandboxes(run, mode) VALUES(?, ?) ON CONFLICT DO NOTHING", run.row,
              worker.sandbox);
     }

@@ -140,6 +140,12 @@ CREATE TRIGGER runs_counted AFTER INSERT OR UPDATE OF status, gone ON runs
   FOR EACH ROW EXECUTE FUNCTION count_run();
 )sql";
 
+// Leases under which nothing comes any more.
+constexpr const char* kThird = R"sql(
+ALTER TABLE shards ADD COLUMN progress_at bigint NOT NULL DEFAULT 0;
+UPDATE shards SET progress_at = lease_until WHERE state = 1;
+)sql";
+
 // What models were asked for an outcome; null: none.
 constexpr const char* kFourth = R"sql(
 ALTER TABLE outcomes ADD COLUMN calls bigint, ADD COLUMN input_tokens bigint, ADD COLUMN output_tokens bigint,
@@ -148,6 +154,6 @@ ALTER TABLE outcomes ADD COLUMN calls bigint, ADD COLUMN input_tokens bigint, AD
 
 }  // namespace
 
-const std::vector<const char*> kPostgresMigrations = {kFirst, kSecond, kFourth};
+const std::vector<const char*> kPostgresMigrations = {kFirst, kSecond, kThird, kFourth};
 
 }  // namespace assay::api

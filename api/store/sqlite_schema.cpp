@@ -159,6 +159,12 @@ CREATE TRIGGER runs_recounted AFTER UPDATE OF status, gone ON runs BEGIN
 END;
 )sql";
 
+// Leases under which nothing comes any more.
+constexpr const char* kFourth = R"sql(
+ALTER TABLE shards ADD COLUMN progress_at INTEGER NOT NULL DEFAULT 0;
+UPDATE shards SET progress_at = lease_until WHERE state = 1;
+)sql";
+
 // What models were asked for an outcome; null: none.
 constexpr const char* kFifth = R"sql(
 ALTER TABLE outcomes ADD COLUMN calls INTEGER;
@@ -171,6 +177,6 @@ ALTER TABLE outcomes ADD COLUMN estimated INTEGER;
 
 }  // namespace
 
-const std::vector<const char*> kSqliteMigrations = {kFirst, kSecond, kThird, kFifth};
+const std::vector<const char*> kSqliteMigrations = {kFirst, kSecond, kThird, kFourth, kFifth};
 
 }  // namespace assay::api

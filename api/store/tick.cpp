@@ -1,5 +1,7 @@
 // What the store does unasked, once a second and from every server: leases that ran out, shards that fail
 // again and again, and what is to be cleared away.
+#include <limits>
+
 #include "api/store/workers.hpp"
 #include "core/id.hpp"
 
@@ -15,26 +17,32 @@ void forgive_outage(Database& db, const LeasePolicy& policy) {
   const auto alive = db.integer("SELECT at FROM pulse");
   db.run("INSERT INTO pulse(id, at) VALUES(1, ?1) ON CONFLICT(id) DO UPDATE SET at = ?1", now);
   if (alive && now - *alive < policy.outage.count() && *alive - now < policy.outage.count()) return;
-  db.run("UPDATE shards SET granted_at = ?, lease_until = ? WHERE state = 1", now, now + policy.ttl.count());
+  db.run("UPDATE shards SET granted_at = ?1, progress_at = ?1, lease_until = ?2 WHERE state = 1", now,
+         now + policy.ttl.count());
   db.run("UPDATE shards SET not_before = 0 WHERE state = 0 AND not_before > ?", now + policy.ttl.count());
 }
 
+#define ASSAY_END_LEASE                                                                             \
+  "UPDATE shards SET state = 0, attempts = attempts + accepted, fruitless = fruitless + accepted, " \
+  "error = CASE WHEN accepted = 1 AND lease_until > ?1 THEN 'internal: its worker brought no new "  \
+  "outcome for too long' ELSE 'internal: its worker was not heard of any more' END, "               \
+  "token = NULL, worker = NULL, claim = NULL WHERE "
+#define ASSAY_EXPIRED                                                                \
+  "state = 1 AND (lease_until <= ?1 OR (accepted = 0 AND granted_at + ?2 <= ?1) OR " \
+  "(granted_at <= ?3 AND progress_at <= ?3))"
+
+/// Those that are not renewed, and those that are renewed for ever and bring nothing.
 int64_t expire_leases(Database& db, const LeasePolicy& policy) {
+  const int64_t now = db.now();
+  const int64_t stalled_since =
+      policy.stall.count() > 0 ? now - policy.stall.count() : std::numeric_limits<int64_t>::min();
   // An offer that was never accepted did not run, so it counts no attempt. One that ran may be what ended its
   // worker.
-  return db.run(
-      db.either(
-          "UPDATE shards SET state = 0, attempts = attempts + accepted, fruitless = fruitless + accepted, "
-          "error = 'internal: its worker was not heard of any more', token = NULL, worker = NULL, claim = "
-          "NULL "
-          "WHERE state = 1 AND (lease_until <= ?1 OR (accepted = 0 AND granted_at + ?2 <= ?1))",
-          // Those that somebody is just renewing are not waited for.
-          "UPDATE shards SET state = 0, attempts = attempts + accepted, fruitless = fruitless + accepted, "
-          "error = 'internal: its worker was not heard of any more', token = NULL, worker = NULL, claim = "
-          "NULL "
-          "WHERE ctid = ANY(ARRAY(SELECT ctid FROM shards WHERE state = 1 AND (lease_until <= ?1 OR "
-          "(accepted = 0 AND granted_at + ?2 <= ?1)) FOR UPDATE SKIP LOCKED))"),
-      db.now(), policy.accept_within.count());
+  return db.run(db.either(ASSAY_END_LEASE ASSAY_EXPIRED,
+                          // Those that somebody is just renewing are not waited for.
+                          ASSAY_END_LEASE "ctid = ANY(ARRAY(SELECT ctid FROM shards WHERE " ASSAY_EXPIRED
+                                          " FOR UPDATE SKIP LOCKED))"),
+                now, policy.accept_within.count(), stalled_since);
 }
 
 /// One run at a time, its lock first. True: the run has ended by it.
@@ -82,6 +90,11 @@ void gather_totals(Database& db) {
       "HAVING sum(n) <> 0"));
 }
 
+/// The oldest lines come first, so a few of them say whether any is too old.
+void clear_audit(Database& db, int64_t before) {
+  db.run("DELETE FROM audit WHERE at < ? AND id IN (SELECT id FROM audit ORDER BY id LIMIT 100)", before);
+}
+
 void clear_run(Database& db) {
   const auto run = db.integer("SELECT id FROM runs WHERE gone = 1 LIMIT 1");
   if (!run) return;
@@ -123,6 +136,7 @@ Task<Answer<TickAnswer>> SqlStore::tick() {
     if (leases_.retention.count() > 0)
       db.run("UPDATE runs SET gone = 1 WHERE status >= 3 AND gone = 0 AND completed_at < ?",
              now - leases_.retention.count());
+    if (leases_.audit_retention.count() > 0) clear_audit(db, now - leases_.audit_retention.count());
     clear_dataset(db);
     clear_container(db);
     clear_run(db);

@@ -11,9 +11,10 @@
 
 namespace assay::api {
 
-enum KeyScope : unsigned { kAdmin = 1, kSubmit = 2, kRead = 4, kWorker = 8 };
+enum KeyScope : unsigned { kAdmin = 1, kSubmit = 2, kRead = 4, kWorker = 8, kMonitor = 16 };
 
-/// Of workers that serve every project. Names mean nothing across projects: such a worker finds things by id.
+/// Of workers that serve every project, and of those who watch the servers. Names mean nothing across
+/// projects: such a worker finds things by id.
 inline constexpr int64_t kAnyProject = 0;
 
 /// What a request may see.
@@ -37,7 +38,7 @@ struct Principal {
 std::string key_id_of(std::string_view sha256);
 
 struct NewKey {
-  std::string project;  ///< its name; made when absent. "*": every project, for workers alone
+  std::string project;  ///< its name; made when absent. "*": every project, for workers and monitors alone
   std::string name;
   unsigned scopes = 0;
   std::string sha256;

@@ -134,6 +134,7 @@ Task<Answer<Response>> list_workers(Context& context, Request& request) {
                             object.number("slots", worker.slots);
                             object.number("leases", worker.leases);
                             object.text("seen_at", iso8601(worker.seen_at));
+                            object.number("silent_ms", worker.silent.count());
                           });
 }
 

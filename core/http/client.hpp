@@ -26,8 +26,9 @@ struct Request {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string unix_socket;  ///< connect to this socket instead of the URL's host
   std::string ca_file;      ///< PEM; certificates must be of its authorities instead of the system's
-  std::chrono::milliseconds timeout{60'000};  ///< of the whole exchange
-  size_t response_limit_bytes = 64ULL << 20;  ///< a larger answer is a `transport` error
+  std::chrono::milliseconds timeout{60'000};          ///< of the whole exchange
+  std::chrono::milliseconds connect_timeout{10'000};  ///< of it, until there is a connection, TLS included
+  size_t response_limit_bytes = 64ULL << 20;          ///< a larger answer is a `transport` error
   /// Called with each piece of a 2xx answer's body instead of collecting it.
   std::function<void(std::string_view)> on_body;
 };

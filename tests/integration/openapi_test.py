@@ -52,7 +52,8 @@ class OpenApi(Case):
                            for path, methods in self.document["paths"].items() for method, details in methods.items()]
         self.validators = {}
         self.keys = {"admin": self.key("admin", "submit", "read", store=store),
-                     "worker": self.key("worker", store=store)}
+                     "worker": self.key("worker", store=store),
+                     "monitor": self.key("monitor", project="*", store=store)}
         self.admin = self.keys["admin"]
 
     def hang_up(self):
@@ -193,7 +194,7 @@ class OpenApi(Case):
     def headers(self, operation, maker, wild):
         headers = {}
         if not operation.open:
-            role = "worker" if operation.name in self.workers_only else "admin"
+            role = self.roles.get(operation.name, "admin")
             headers["Authorization"] = f"Bearer {self.keys[role]}"
         if maker.random.random() < 0.3:
             headers["Accept"] = LINES
@@ -227,8 +228,8 @@ class OpenApi(Case):
 
     def fuzz(self, store):
         self.begin(store)
-        self.workers_only = {o.name for o in self.operations
-                             if "scopes: worker." in self.document["paths"][o.path][o.method.lower()].get("description", "")}
+        self.roles = {o.name: role for o in self.operations for role in ("worker", "monitor")
+                      if f"scopes: {role}." in self.document["paths"][o.path][o.method.lower()].get("description", "")}
         names = self.furnish()
         made = {}  # what was made on the way, for all to find and for DELETE to take
         maker = Maker(self.document, SEED, names)

@@ -60,6 +60,24 @@ class OnPostgres(workers_test.Workers):
         self.assertIn("passfile=", out + err)
         self.assertNotIn("hunter2", out + err)
 
+    def test_an_outage_is_told_once_and_seen_by_monitors(self):
+        server = self.serve(store=self.where)
+        reader, monitor = self.key("read"), self.key("monitor", project="*")
+        self.assertEqual(self.ask("/metrics", monitor)[0], 200)
+        self.database.kill()
+        wait_until(lambda: "the store is away" in server.output(), "it is told")
+        for _ in range(5):
+            wait_until(lambda: self.ask("/v1/containers", reader)[0] == 503, "requests are refused")
+        self.assertEqual(self.ask("/metrics", monitor)[0], 200)  # by a key that was good before
+        self.assertEqual(self.ask("/metrics", reader)[0], 503)
+        self.database.start()
+        wait_until(lambda: "the store is back" in server.output(), "it is told")
+        wait_until(lambda: self.ask("/v1/containers", reader)[0] == 200, "requests are answered")
+        told = [line for line in server.output().splitlines() if ": the store is " in line]
+        self.assertEqual(len(told), 2, server.output())
+        self.assertRegex(told[0], r"error: the store is away error=\S.+")
+        self.assertRegex(told[1], r"info: the store is back after_s=\d+")
+
     def test_a_claim_at_one_server_hears_of_work_at_another(self):
         self.serve(store=self.where, name="one")
         first = self.socket

@@ -249,6 +249,20 @@ class Runs(Case):
         body = {"container": "app", "evaluators": ["flaky"], "sample": side, "ground_truth": side}
         self.assertEqual(self.call("POST", "/v1/evaluation/runs", body, key=narrow)[0], 404)
         self.assertEqual(self.call("POST", "/v1/evaluation/runs", {**body, "container": "theirs"}, key=narrow)[0], 200)
+        # A run of it that reads another one tells it that one's id, and no more; nor does a label that is taken.
+        secret = self.ok("POST", "/v1/containers", {"label": "secret-label", "metadata": {"m": "secret-metadata"}})["id"]
+        self.ok("POST", "/v1/chat/completions/register", {"container": "secret-label", "items": [
+            {"input": {"messages": []}, "output": {"choices": []}}]})
+        other = {"type": "container", "container": "secret-label"}
+        across = self.ok("POST", "/v1/evaluation/runs", {**body, "container": "theirs", "sample": other, "ground_truth": other})
+        self.assertEqual(across["sample"]["label"], "secret-label")
+        shown = self.ok("GET", f"/v1/evaluation/runs/{across['id']}", key=narrow)
+        self.assertEqual(shown["sample"]["container"], secret)
+        taken = self.call("POST", "/v1/containers", {"label": "secret-label"}, key=narrow)
+        self.assertEqual((taken[0], taken[1]["error"]["code"]), (409, "label_conflict"))
+        self.assertNotIn(secret, json.dumps(taken))
+        for answer in (shown, self.ok("GET", "/v1/evaluation/runs", key=narrow), taken):
+            self.assertNotIn("secret", json.dumps(answer).replace(secret, ""))
         # Evaluators: those of other containers are nothing to it, those of none are everybody's to use.
         self.ok("POST", "/v1/evaluators", {"name": "private", "type": "code", "language": "lua", "code": SLOW, "container": "app"})
         self.ok("POST", "/v1/evaluators", {"name": "own", "type": "code", "language": "lua", "code": SLOW, "container": "theirs"}, key=narrow)

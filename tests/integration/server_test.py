@@ -1,4 +1,5 @@
 """What a server and a worker tell those who watch them: log lines, series, readiness."""
+import contextlib
 import json
 import re
 import signal
@@ -94,6 +95,39 @@ class Server(Case):
         self.assertEqual(statuses[:2], [200, 200])
         self.assertIn(429, statuses)
 
+    def test_idle_connections_keep_no_worker_out(self):
+        env = {"ASSAY_API_CONNECTIONS": "64", "ASSAY_API_LEASE_TTL": "1s", "ASSAY_LOG_LEVEL": "debug"}
+        server = self.start(BIN / "assay", "serve", "--listen", "127.0.0.1:0", "--store", self.folder / "assay.db", env=env)
+        address = wait_until(lambda: re.search(r"serving address=127.0.0.1:(\d+)", server.output()), "it listens")
+        self.admin = self.key("read")
+        secret = self.write("worker.key", self.key("worker"))
+        worker = self.start(BIN / "assayd", env={"ASSAY_API_URL": f"http://127.0.0.1:{address[1]}", "ASSAY_WORKER_NAME": "w",
+                                                 "ASSAY_API_KEY_FILE": str(secret), "ASSAY_SPOOL_FOLDER": str(self.folder / "spool")})
+
+        def heartbeats():
+            return sum("POST /heartbeat" in line["route"] and line["status"] == "200" for line in self.lines(server))
+
+        wait_until(heartbeats, "the worker is there")
+        with contextlib.ExitStack() as held:
+            def more():
+                for begun in (b"", b"GET /v1/hea"):
+                    idle = held.enter_context(socket.create_connection(("127.0.0.1", int(address[1])), 5))
+                    idle.sendall(begun)
+            for _ in range(100):
+                more()
+            before = heartbeats()
+            wait_until(lambda: more() or heartbeats() >= before + 5, "heartbeats arrive", 20)
+        self.assertIn("idle ones are closed for new ones", server.output())
+        self.assertNotIn("new ones are refused", server.output())
+        worker.signal(signal.SIGTERM)
+        self.assertEqual(worker.wait(), 0, worker.output())
+
+    def test_the_limit_of_connections_fits_the_descriptors(self):
+        server = self.start("sh", "-c", 'ulimit -n 300; exec "$@"', "sh", BIN / "assay", "serve", "--listen", "127.0.0.1:0", "--store",
+                            self.folder / "assay.db")
+        wait_until(lambda: "serving" in server.output(), "it listens")
+        self.assertIn("connections=172 descriptors=300", server.output())
+
     def test_metrics_of_server_and_worker(self):
         metrics = self.folder / "metrics.sock"
         self.write("api.toml", f'[api]\nmetrics_listen = "unix:{metrics}"\n')
@@ -142,7 +176,9 @@ class Server(Case):
         self.assertGreaterEqual(served["assay_connections"], 1)
         self.assertEqual(self.page(metrics, "/v1/containers")[0], 404)
         status, _ = self.page(self.socket)
-        self.assertEqual(status, 401)  # beside the API a key is needed
+        self.assertEqual(status, 401)  # beside the API a key is needed, of one who watches the whole server
+        self.assertEqual(self.call("GET", "/metrics")[0], 403)
+        self.assay("key", "create", "--store", self.store("assay.db"), "--scope", "monitor", code=2)
         worker.signal(signal.SIGTERM)
         self.assertEqual(worker.wait(), 0, worker.output())
 

@@ -153,7 +153,7 @@ TEST_CASE("HTTP: /metrics counts requests by route, for those who may look", "[a
   REQUIRE(user.get("/containers").status == 200);
   REQUIRE(user.get("/containers/secret-name").status == 404);
   REQUIRE(user.get("/nowhere/at/all").status == 404);
-  const auto page = user.get("/metrics");
+  const auto page = server.monitor().get("/metrics");
   REQUIRE(page.status == 200);
   CHECK(page.headers.at("content-type") == "text/plain; version=0.0.4; charset=utf-8");
   const auto series = parse_exposition(page.body);
@@ -165,7 +165,12 @@ TEST_CASE("HTTP: /metrics counts requests by route, for those who may look", "[a
   CHECK(series.at("assay_connections") >= 1);
   CHECK(series.at(R"(assay_build_info{program="assay",version=")" ASSAY_VERSION R"("})") == 1);
   CHECK(page.body.find("secret-name") == std::string::npos);
+  // It shows the whole server, which no key of a project opens.
+  CHECK(user.get("/metrics").status == 403);
   CHECK(server.worker().get("/metrics").status == 403);
+  CHECK(server.monitor().get("/containers").status == 403);
+  CHECK_FALSE(server.server().create_key({"one", "test", {"monitor"}, {}}));
+  CHECK_FALSE(server.server().create_key({"*", "test", {"monitor", "read"}, {}}));
   CHECK(Client(server.server().address(), "").get("/metrics").status == 401);
   // The listener for monitors asks for no key, and has nothing else.
   const Client monitor(server.server().metrics_address(), "");

@@ -122,6 +122,7 @@ TestServer::TestServer(Server::Options options, bool tcp) : options_(std::move(o
   worker_key_ = key("one", {"worker"});
   user_ = std::make_unique<Client>(server_->address(), user_key_);
   worker_ = std::make_unique<Client>(server_->address(), worker_key_);
+  monitor_ = std::make_unique<Client>(server_->address(), key("*", {"monitor"}));
 }
 
 TestServer::~TestServer() {

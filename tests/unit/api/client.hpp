@@ -61,6 +61,8 @@ class TestServer {
 
   const Client& user() const { return *user_; }
   const Client& worker() const { return *worker_; }
+  /// Its key opens /metrics.
+  const Client& monitor() const { return *monitor_; }
   const std::string& directory() const { return directory_; }
 
  private:
@@ -68,7 +70,7 @@ class TestServer {
   Server::Options options_;
   std::unique_ptr<Server> server_;
   std::string user_key_, worker_key_;
-  std::unique_ptr<Client> user_, worker_;
+  std::unique_ptr<Client> user_, worker_, monitor_;
 };
 
 /// A Lua evaluator, ready to be posted.

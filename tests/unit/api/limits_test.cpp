@@ -9,6 +9,7 @@
 #include "core/fd.hpp"
 #include "tests/unit/api/client.hpp"
 #include "tests/unit/api/exposition.hpp"
+#include "tests/unit/api/test_worker.hpp"
 
 namespace assay::api::test {
 namespace {
@@ -67,7 +68,7 @@ std::string head(const std::string& key, const std::string& more) {
 constexpr std::string_view kHealth = "GET /v1/healthz HTTP/1.1\r\nHost: t\r\n\r\n";
 
 double open_connections(const TestServer& server) {
-  return parse_exposition(server.user().get("/metrics").body).at("assay_connections");
+  return parse_exposition(server.monitor().get("/metrics").body).at("assay_connections");
 }
 
 }  // namespace
@@ -177,15 +178,41 @@ TEST_CASE("Limits: a client that says nothing is let go", "[api][limits]") {
   CHECK(after.read_all().starts_with("HTTP/1.1 200"));  // and the end of the connection
 }
 
-TEST_CASE("Limits: beyond the limit of connections clients are asked to come again", "[api][limits]") {
+TEST_CASE("Limits: connections that are at nothing keep nobody out", "[api][limits]") {
+  Server::Options options;
+  options.limits.connections = 16;
+  TestServer server(options);
+  std::vector<std::unique_ptr<Peer>> idle;
+  for (int i = 0; i < 48; ++i) {
+    idle.push_back(std::make_unique<Peer>(server.server().address()));
+    if (i % 3 == 1) idle.back()->send("GET /v1/healthz HTT");
+    if (i % 3 != 2) continue;
+    idle.back()->send(kHealth);
+    REQUIRE(idle.back()->read().starts_with("HTTP/1.1 200"));
+  }
+  const auto began = Clock::now();
+  const TestWorker worker(server.worker(), "one");
+  CHECK(worker.heartbeat({}).status == 200);
+  CHECK(Clock::now() - began < 5s);
+  // Those that were idle longest had to go, and one that is new is there.
+  CHECK(idle.front()->read().empty());
+  idle.back()->send(kHealth);
+  CHECK(idle.back()->read().starts_with("HTTP/1.1 200"));
+  const auto page = parse_exposition(server.monitor().get("/metrics").body);
+  CHECK(page.at("assay_connections_closed_early_total") >= 32);
+  CHECK(page.at("assay_connections_refused_total") == 0);
+}
+
+TEST_CASE("Limits: where all are at a request more clients are asked to come again", "[api][limits]") {
   Server::Options options;
   options.limits.connections = 3;
   TestServer server(options);
+  const auto key = server.key("one", {"submit"});
   std::vector<std::unique_ptr<Peer>> peers;
   for (int i = 0; i < 3; ++i) {
     peers.push_back(std::make_unique<Peer>(server.server().address()));
-    peers.back()->send(kHealth);
-    REQUIRE(peers.back()->read().starts_with("HTTP/1.1 200"));
+    peers.back()->send(head(key, "Content-Length: 100\r\nExpect: 100-continue\r\n"));
+    REQUIRE(peers.back()->read().starts_with("HTTP/1.1 100"));  // its body is waited for
   }
   for (int i = 0; i < 100; ++i) {
     Peer more(server.server().address());
@@ -209,7 +236,7 @@ TEST_CASE("Limits: beyond the limit of connections clients are asked to come aga
   peers.clear();
   double refused = 0;
   while (refused < 100 && Clock::now() < end) {
-    const auto page = server.user().get("/metrics");
+    const auto page = server.monitor().get("/metrics");
     if (page.status == 200) refused = parse_exposition(page.body).at("assay_connections_refused_total");
   }
   CHECK(refused >= 100);

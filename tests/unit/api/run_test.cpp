@@ -353,7 +353,7 @@ TEST_CASE("Run: a monitor sees the queue, the leases and what workers brought", 
                          {{"item", 1}, {"error", {{"kind", "timeout"}, {"message", "x"}}}}};
   REQUIRE(worker.append(lease, outcomes).status == 200);
   REQUIRE(worker.append(lease, outcomes).status == 200);
-  const auto series = parse_exposition(server.user().get("/metrics").body);
+  const auto series = parse_exposition(server.monitor().get("/metrics").body);
   CHECK(series.at(R"(assay_shards{state="queued"})") == 1);
   CHECK(series.at(R"(assay_shards{state="leased"})") == 1);
   CHECK(series.at("assay_runs_open") == 1);

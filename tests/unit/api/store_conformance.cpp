@@ -562,6 +562,40 @@ TEST_CASE("Store: while nobody could renew them no leases run out", "[api][store
   CHECK(f.wait(f.store().heartbeat(worker, "run", {lease.ref}))->verdicts[0] == LeaseVerdict::lost);
 }
 
+TEST_CASE("Store: a lease that is renewed for ever and brings nothing is lost", "[api][store]") {
+  using namespace std::chrono_literals;
+  LeasePolicy policy;
+  const bool limited = GENERATE(true, false);
+  if (limited) policy.stall = 10min;
+  Fixture f(GENERATE(from_range(kinds())), policy);
+  const auto run = f.create_run(4, 4);
+  const auto worker = f.add_worker("one", "b");
+  const auto lease = f.claim(worker)[0];
+  const auto renew_for = [&](std::chrono::milliseconds time) {
+    auto verdict = LeaseVerdict::ok;
+    for (; time > 0ms && verdict == LeaseVerdict::ok; time -= 20s) {
+      verdict = f.wait(f.store().heartbeat(worker, "run", {lease.ref}))->verdicts[0];
+      f.advance(20s);
+    }
+    return f.wait(f.store().heartbeat(worker, "run", {lease.ref}))->verdicts[0];
+  };
+  CHECK(renew_for(9min) == LeaseVerdict::ok);
+  REQUIRE(f.wait(f.store().append(worker, lease.ref, scores(0, 1, 1)))->inserted == 1);
+  CHECK(renew_for(9min) == LeaseVerdict::ok);  // a new outcome starts the time again
+  REQUIRE(f.wait(f.store().append(worker, lease.ref, scores(0, 1, 1)))->duplicate == 1);
+  CHECK(renew_for(2min) == (limited ? LeaseVerdict::lost : LeaseVerdict::ok));
+  if (!limited) return;
+  // What it brings late still counts, and the next to lease the shard has a whole time again.
+  CHECK(f.wait(f.store().append(worker, lease.ref, scores(1, 2, 1)))->inserted == 1);
+  const auto again = f.claim(worker);
+  REQUIRE(again.size() == 1);
+  CHECK(again[0].attempt == 2);
+  f.accept(worker, again[0]);
+  f.advance(20s);
+  f.accept(worker, again[0]);
+  CHECK(f.run(run).outcomes == 2);
+}
+
 TEST_CASE("Store: a paused run hands nothing out and takes what it is given", "[api][store]") {
   Fixture f(GENERATE(from_range(kinds())));
   const auto run = f.create_run(4, 2);
@@ -785,6 +819,33 @@ TEST_CASE("Store: who did what is kept, by project", "[api][store]") {
   CHECK(log.data[0].key_id == "key_b");
   CHECK(log.data[0].status == 409);
   CHECK(f.wait(f.store().audit_log(f.other(), {}))->total == 0);
+}
+
+TEST_CASE("Store: how long a worker was silent goes by one clock", "[api][store]") {
+  const auto kind = GENERATE(from_range(kinds()));
+  Fixture f(kind);
+  const auto worker = f.add_worker("one", "b");
+  const auto silent = [&] { return (*f.wait(f.store().workers(f.project())))[0].silent; };
+  CHECK(silent() < std::chrono::seconds(60));
+  f.advance(std::chrono::minutes(2));
+  if (kind == "postgres")
+    CHECK(silent() == std::chrono::minutes(2));  // the database's, which the test has set
+  REQUIRE(f.wait(f.store().heartbeat(worker, "run", {})));
+  CHECK(silent() < std::chrono::seconds(60));
+}
+
+TEST_CASE("Store: the audit log is kept as long as the operator says", "[api][store]") {
+  LeasePolicy policy;
+  const bool limited = GENERATE(true, false);
+  if (limited) policy.audit_retention = std::chrono::hours(1);
+  Fixture f(GENERATE(from_range(kinds())), policy);
+  for (int i = 0; i < 150; ++i)
+    REQUIRE(f.wait(f.store().audit(f.project(), {now_ms() - 3'700'000, "old", "POST /x", "", "", 200})));
+  REQUIRE(f.wait(f.store().audit(f.project(), {now_ms(), "new", "POST /x", "", "", 200})));
+  for (int i = 0; i < 3; ++i) REQUIRE(f.wait(f.store().tick()));
+  const auto log = *f.wait(f.store().audit_log(f.project(), {}));
+  CHECK(log.total == (limited ? 1 : 151));
+  CHECK(log.data[0].key_id == "new");
 }
 
 TEST_CASE("Store: many leases complete in one call, each by its own right", "[api][store]") {

@@ -277,6 +277,34 @@ TEST_CASE("http::Client: a refused connection is an error that says so", "[core]
   test::run(loop, body());
 }
 
+TEST_CASE("http::Client: where nothing answers it is told by its own time", "[core][http]") {
+  asio::io_context loop;
+  const auto body = [&]() -> Task<> {
+    // A queue of connections that is full: Linux answers no more.
+    using asio::ip::tcp;
+    tcp::acceptor full(loop);
+    full.open(tcp::v4());
+    full.bind(kAnyPort);
+    full.listen(0);
+    std::vector<tcp::socket> waiting;
+    for (int i = 0; i < 8; ++i) {
+      waiting.emplace_back(loop, tcp::v4());
+      waiting.back().native_non_blocking(true);
+      const auto at = full.local_endpoint();
+      ::connect(waiting.back().native_handle(), at.data(), static_cast<socklen_t>(at.size()));
+    }
+    http::Client client(loop.get_executor());
+    http::Request request;
+    request.url = "http://127.0.0.1:" + std::to_string(full.local_endpoint().port()) + "/";
+    request.connect_timeout = 100ms;
+    const auto began = Clock::now();
+    const Result<http::Response> response = co_await client.send(std::move(request));
+    CHECK_FALSE(error_of(response).empty());
+    CHECK(Clock::now() - began < 30s);
+  };
+  test::run(loop, body());
+}
+
 TEST_CASE("http::Client: other protocols are refused", "[core][http]") {
   asio::io_context loop;
   const auto body = [&]() -> Task<> {
