@@ -132,8 +132,10 @@ class Child {
     check(Step::close_descriptors, syscall(SYS_close_range, kLibraryFd + 1, ~0U, 0));
   }
 
-  // While paths still are this machine's. Detached copies, to be put into the root once it is there.
+  // While paths still are this machine's. Detached copies, to be put into the root once it is there. Without a
+  // root of its own a jail finds them where they are, if its host lets it.
   void take_folders() {
+    if (plan_.mode == Mode::nons) return;
     for (size_t i = 0; plan_.access != nullptr && i < kJailFolders.size(); i++)
       if (plan_.access->folders[i].source[0] != 0)
         folders_[i] = take(plan_.access->folders[i].source, plan_.access->folders[i].writable);
@@ -355,7 +357,7 @@ class Child {
 
   const ChildPlan& plan_;
   int error_fd_;
-  int folders_[kTaken] = {-1, -1, -1};
+  int folders_[kTaken] = {-1, -1, -1, -1};
 };
 
 }  // namespace

@@ -57,7 +57,7 @@ enum class GroupFile : uint8_t { oom_kills, refused_processes, peak_memory, cpu 
 inline constexpr int kGroupFiles = 4;
 inline constexpr int kGroupFd = 4;
 /// Of Profile::system without a root of its own: libassay-lock.so, opened by who could reach it.
-inline constexpr int kLibraryFd = 13;
+inline constexpr int kLibraryFd = 14;
 
 /// What the child writes to error_fd before it ends, when a step fails. On success the pipe closes empty.
 struct ChildError {

@@ -1,10 +1,24 @@
 // Landlock: what a process may still open once it has restricted itself, for good.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
 namespace assay::sandbox {
+
+/// What a host without a root of its own lets evaluators see of the machine: programs and libraries.
+inline constexpr std::array kSystemPaths = {"/usr",
+                                            "/bin",
+                                            "/sbin",
+                                            "/lib",
+                                            "/lib32",
+                                            "/lib64",
+                                            "/etc/alternatives",
+                                            "/etc/ld.so.cache",
+                                            "/dev/zero",
+                                            "/dev/random",
+                                            "/dev/urandom"};
 
 struct LandlockRules {
   std::span<const char* const> readable;  ///< directories and files: read and execute; those that do not

@@ -29,8 +29,8 @@ struct JailLimits {
 };
 
 /// Where jails of Profile::system can have folders of this machine beside their root.
-enum class JailFolder : uint8_t { packages, wheels };
-inline constexpr std::array<const char*, 2> kJailFolders = {"assay/packages", "assay/wheels"};
+enum class JailFolder : uint8_t { packages, wheels, plugin };
+inline constexpr std::array<const char*, 3> kJailFolders = {"assay/packages", "assay/wheels", "assay/plugin"};
 
 struct Folder {
   char source[512] = {};  ///< an absolute path of this machine; empty: the place is an empty folder

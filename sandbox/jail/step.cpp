@@ -51,7 +51,7 @@ std::string_view to_string(Step step) {
     case Step::mount_proc:
       return "mounting /proc";
     case Step::mount_folders:
-      return "mounting folders of packages";
+      return "mounting the folder of packages or of a plugin";
     case Step::listen:
       return "listening on the jail's own loopback";
     case Step::enter_root:

@@ -17,8 +17,9 @@ namespace dom = simdjson::dom;
 
 constexpr size_t kHeader = 4;
 constexpr size_t kMessageBytes = 64U << 10;
-constexpr size_t kDepth = 8;
+constexpr size_t kDepth = 80;  // a model call holds schemas
 constexpr std::array<std::string_view, 3> kMethods = {"rusage", "cgroup1", "cgroup2"};
+constexpr uint64_t kMostConcurrent = 4'096;
 constexpr uint64_t kCandidateMs = 600'000;
 constexpr uint64_t kCandidateBytes = 4ULL << 30;
 constexpr uint64_t kLargestUsage = uint64_t{1} << 53;
@@ -29,6 +30,19 @@ constexpr std::array kHostKinds = {
     ErrorKind::evaluator_error, ErrorKind::bad_result,   ErrorKind::timeout,    ErrorKind::cpu_limit,
     ErrorKind::memory_limit,    ErrorKind::output_limit, ErrorKind::pids_limit, ErrorKind::policy_violation,
     ErrorKind::crashed,         ErrorKind::config,       ErrorKind::internal};
+
+// What one may say beside that whose evaluator asks models.
+constexpr std::array kModelKinds = {ErrorKind::judge_refusal,
+                                    ErrorKind::judge_truncated,
+                                    ErrorKind::judge_parse,
+                                    ErrorKind::judge_off_menu,
+                                    ErrorKind::auth,
+                                    ErrorKind::billing,
+                                    ErrorKind::context_too_long,
+                                    ErrorKind::content_filter,
+                                    ErrorKind::model_not_found,
+                                    ErrorKind::rate_limited,
+                                    ErrorKind::transport};
 
 /// The text at `key`, empty when there is none; false when it is something else.
 bool read_text(const dom::object& object, std::string_view key, std::string& text) {
@@ -76,10 +90,28 @@ bool read_metrics(const dom::object& result, Outcome& outcome) {
   return true;
 }
 
+/// What initialize is answered with, or that the evaluator has skipped the item.
+bool read_scoreless(const dom::object& result, HostAnswer& answer) {
+  bool skipped = false;
+  if (result["skipped"].get(skipped) == simdjson::SUCCESS && skipped) {
+    answer.has_outcome = true;
+    answer.outcome = Outcome::skipped({});
+    return read_text(result, "reason", answer.outcome.reason) &&
+           read_text(result, "log", answer.outcome.log) && read_usage(result, answer.outcome.usage);
+  }
+  uint64_t concurrent = 1;
+  dom::element value;
+  if (result["concurrent"].get(value) == simdjson::SUCCESS &&
+      (value.get(concurrent) != simdjson::SUCCESS || concurrent == 0 || concurrent > kMostConcurrent))
+    return false;
+  answer.concurrent = concurrent;
+  return read_text(result, "description", answer.description);
+}
+
 bool read_result(const dom::object& result, HostAnswer& answer) {
   double score = 0;
   const auto found = result["score"].get(score);
-  if (found == simdjson::NO_SUCH_FIELD) return true;  // of initialize
+  if (found == simdjson::NO_SUCH_FIELD) return read_scoreless(result, answer);
   if (found != simdjson::SUCCESS || !std::isfinite(score)) return false;
   answer.has_outcome = true;
   answer.outcome = Outcome::scored(score);
@@ -93,7 +125,7 @@ bool read_result(const dom::object& result, HostAnswer& answer) {
          read_text(result, "log", answer.outcome.log) && read_usage(result, answer.outcome.usage);
 }
 
-bool read_error(const dom::object& error, HostAnswer& answer) {
+bool read_error(const dom::object& error, bool may_ask_models, HostAnswer& answer) {
   std::string message;
   std::string_view name;
   dom::object data;
@@ -102,7 +134,9 @@ bool read_error(const dom::object& error, HostAnswer& answer) {
     return false;
   const ErrorKind kind = error_kind_from(name);
   const bool known = to_string(kind) == name;
-  if (!known || std::find(kHostKinds.begin(), kHostKinds.end(), kind) == kHostKinds.end()) return false;
+  const bool may_say = std::ranges::find(kHostKinds, kind) != kHostKinds.end() ||
+                       (may_ask_models && std::ranges::find(kModelKinds, kind) != kModelKinds.end());
+  if (!known || !may_say) return false;
   answer.has_outcome = true;
   answer.outcome = Outcome::errored(kind, std::move(message));
   read_usage(data, answer.outcome.usage);  // the error of initialize has none
@@ -138,6 +172,23 @@ std::optional<Candidate> read_candidate(const dom::object& params) {
   return candidate;
 }
 
+std::optional<ModelCall> read_model_call(const dom::object& params) {
+  ModelCall call;
+  dom::object request;
+  if (params["evaluation"].get(call.evaluation) != simdjson::SUCCESS ||
+      params["request"].get(request) != simdjson::SUCCESS)
+    return std::nullopt;
+  call.request = simdjson::minify(request);
+  return call;
+}
+
+/// False when there is no such call.
+bool read_call(std::string_view method, const dom::object& params, HostAnswer& answer) {
+  if (method == "run_candidate") answer.candidate = read_candidate(params);
+  if (method == "llm.complete") answer.model_call = read_model_call(params);
+  return answer.candidate || answer.model_call;
+}
+
 void start_frame(std::string& out, int64_t id, std::string_view method) {
   out.append(kHeader, '\0');
   out += R"({"jsonrpc":"2.0","id":)";
@@ -147,8 +198,8 @@ void start_frame(std::string& out, int64_t id, std::string_view method) {
   out += R"(","params":{)";
 }
 
-void finish_frame(std::string& out, size_t start) {
-  out += "}}";
+void finish_frame(std::string& out, size_t start, std::string_view closing = "}}") {
+  out += closing;
   const size_t size = out.size() - start - kHeader;
   for (size_t i = 0; i < kHeader; i++) out[start + i] = static_cast<char>(size >> (8 * i) & 0xFF);
 }
@@ -182,10 +233,12 @@ std::optional<std::string_view> FrameBuffer::next() {
 }
 
 struct AnswerParser::Impl {
+  explicit Impl(bool may_ask_models_) : may_ask_models(may_ask_models_) {}
+  bool may_ask_models;
   dom::parser parser;
 };
 
-AnswerParser::AnswerParser() : impl_(std::make_unique<Impl>()) {}
+AnswerParser::AnswerParser(bool may_ask_models) : impl_(std::make_unique<Impl>(may_ask_models)) {}
 AnswerParser::~AnswerParser() = default;
 
 std::optional<HostAnswer> AnswerParser::parse(std::string_view frame) {
@@ -200,14 +253,14 @@ std::optional<HostAnswer> AnswerParser::parse(std::string_view frame) {
   if (answer["id"].get(parsed.id) != simdjson::SUCCESS) return std::nullopt;
   std::string_view method;
   if (answer["method"].get(method) == simdjson::SUCCESS) {
-    if (method != "run_candidate" || answer["params"].get(body) != simdjson::SUCCESS) return std::nullopt;
-    parsed.candidate = read_candidate(body);
-    if (!parsed.candidate) return std::nullopt;
+    if (answer["params"].get(body) != simdjson::SUCCESS || !read_call(method, body, parsed))
+      return std::nullopt;
     return parsed;
   }
-  const bool good = answer["result"].get(body) == simdjson::SUCCESS  ? read_result(body, parsed)
-                    : answer["error"].get(body) == simdjson::SUCCESS ? read_error(body, parsed)
-                                                                     : false;
+  const bool good = answer["result"].get(body) == simdjson::SUCCESS ? read_result(body, parsed)
+                    : answer["error"].get(body) == simdjson::SUCCESS
+                        ? read_error(body, impl_->may_ask_models, parsed)
+                        : false;
   if (!good) return std::nullopt;
   return parsed;
 }
@@ -226,7 +279,12 @@ void append_initialize_request(std::string& out, int64_t id, const Program& prog
     if (i > 0) out += ',';
     append_json_quote(out, program.grants[i]);
   }
-  out += R"(],"isolation":)";
+  out += ']';
+  if (!program.plugin.empty()) {
+    out += R"(,"plugin":)";
+    append_json_quote(out, program.plugin);
+  }
+  out += R"(,"isolation":)";
   append_json_quote(out, program.isolation);
   out += R"(,"params":)";
   out += program.params;
@@ -247,6 +305,31 @@ void append_evaluate_request(std::string& out, int64_t id, std::string_view item
   out += R"("item":)";
   out += item;
   finish_frame(out, start);
+}
+
+void append_cancel(std::string& out, int64_t evaluation) {
+  const size_t start = out.size();
+  out.append(kHeader, '\0');
+  out += R"({"jsonrpc":"2.0","method":"cancel","params":{"evaluation":)";
+  out += std::to_string(evaluation);
+  finish_frame(out, start);
+}
+
+void append_completion(std::string& out, int64_t id, const Result<std::string>& reply) {
+  const size_t start = out.size();
+  out.append(kHeader, '\0');
+  out += R"({"jsonrpc":"2.0","id":)";
+  out += std::to_string(id);
+  if (reply) {
+    out += R"(,"result":)";
+    out += *reply;
+    return finish_frame(out, start, "}");
+  }
+  out += R"(,"error":{"code":-32000,"message":)";
+  append_json_quote(out, reply.error().message);
+  out += R"(,"data":{"kind":)";
+  append_json_quote(out, to_string(reply.error().kind));
+  finish_frame(out, start, "}}}");
 }
 
 void append_candidate_answer(std::string& out, const Outcome& outcome) {

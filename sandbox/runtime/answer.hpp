@@ -38,16 +38,27 @@ struct Candidate {
   Limits limits;
 };
 
+/// A model that an evaluator asks (sdk/protocol.md, "llm.complete").
+struct ModelCall {
+  int64_t evaluation = 0;  ///< the id of its `evaluate`
+  std::string request;     ///< a JSON object
+};
+
 struct HostAnswer {
-  int64_t id = 0;
-  Outcome outcome;                     ///< of initialize: `errored` when it failed, else meaningless
-  bool has_outcome = false;            ///< a score or an error; false for the answer to initialize
-  std::optional<Candidate> candidate;  ///< it is no answer but asks for this, while an item runs
+  int64_t id = 0;                       ///< of a call: the host's own number
+  Outcome outcome;                      ///< of initialize: `errored` when it failed, else meaningless
+  bool has_outcome = false;             ///< a score or an error; false for the answer to initialize
+  std::optional<Candidate> candidate;   ///< it is no answer but asks for this, while an item runs
+  std::optional<ModelCall> model_call;  ///< likewise
+  // Of initialize.
+  size_t concurrent = 1;
+  std::string description;
 };
 
 class AnswerParser {
  public:
-  AnswerParser();
+  /// `may_ask_models`: evaluations may end with what models and judges end with too.
+  explicit AnswerParser(bool may_ask_models = false);
   ~AnswerParser();
   /// nullopt for what is no answer of the protocol.
   std::optional<HostAnswer> parse(std::string_view frame);
@@ -60,6 +71,10 @@ class AnswerParser {
 // Each appends one frame.
 void append_initialize_request(std::string& out, int64_t id, const Program& program);
 void append_evaluate_request(std::string& out, int64_t id, std::string_view item);
+/// The evaluation is not wanted any more, or late; its answer is owed even so.
+void append_cancel(std::string& out, int64_t evaluation);
+/// What became of the model call `id`: `reply` is a JSON object.
+void append_completion(std::string& out, int64_t id, const Result<std::string>& reply);
 /// What became of a candidate, for the evaluator that asked: `outcome` is of a host of the language
 /// `candidate`.
 void append_candidate_answer(std::string& out, const Outcome& outcome);

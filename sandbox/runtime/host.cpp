@@ -19,11 +19,21 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr size_t kReadSize = 64U << 10;
-constexpr size_t kBytesInFlight = 4U << 20;
+constexpr size_t kBytesInFlight = 4U << 20;             // ahead of need
+constexpr size_t kConcurrentBytesInFlight = 32U << 20;  // all under way at once
 constexpr auto kStartPatience = 5s;
 constexpr std::chrono::duration<double> kQueueTime =
     10ms;                              // of work written ahead; more would only wait there
 constexpr size_t kSmallestWindow = 2;  // one running, one behind it
+
+// Of one evaluation, and of the requests together.
+constexpr size_t kCompletionsAtOnce = 64;
+constexpr size_t kCompletionBytesAtOnce = 16U << 20;
+constexpr size_t kReplyLimit = 15U << 20;
+
+// After a host died with n flights each may have n / kParts of company: so few host starts find the one at
+// fault among thousands, and few of the others wait for it.
+constexpr size_t kParts = 8;
 
 constexpr std::chrono::minutes kCpuSoftLimit{30};  // the host is replaced
 
@@ -45,7 +55,8 @@ Host::Host(asio::any_io_executor executor, std::shared_ptr<const Program> progra
       standstill_(standstill),
       stream_(executor),
       deadline_timer_(executor),
-      frames_(answer_limit(program_->limits)) {}
+      frames_(answer_limit(program_->limits)),
+      parser_(program_->may_ask_models()) {}
 
 Task<Result<void>> Host::start(SpawnerClient* spawner, int host_fd, JailAccess access) {
   const JailLimits limits = jail_limits(*language_, program_->limits.memory_bytes);
@@ -62,9 +73,9 @@ Task<Result<void>> Host::start(SpawnerClient* spawner, int host_fd, JailAccess a
   append_initialize_request(out_, 0, *program_);
   flush();
   // The host says itself when the top level breaks its limits.
-  head_since_ = standstill_.mark();
-  head_deadline_ = head_since_ + kStartPatience + std::max(program_->limits.load, program_->limits.wall);
-  arm_deadline();
+  load_since_ = standstill_.mark();
+  load_deadline_ = load_since_ + kStartPatience + std::max(program_->limits.load, program_->limits.wall);
+  arm(load_deadline_);
   Result<void> loaded = co_await load();
   if (!loaded) co_return loaded;
   ready_ = true;
@@ -76,12 +87,14 @@ Task<Result<void>> Host::start(SpawnerClient* spawner, int host_fd, JailAccess a
 Task<Result<void>> Host::load() {
   while (true) {
     if (const auto frame = frames_.next()) {
-      const auto answer = parser_.parse(*frame);
-      if (!answer || answer->id != 0)
+      auto answer = parser_.parse(*frame);
+      if (!answer || answer->id != 0 || answer->candidate || answer->model_call)
         co_return fail(ErrorKind::internal, "the host answered with what is no answer");
+      concurrent_ = answer->concurrent;
+      description_ = std::move(answer->description);
       if (!answer->has_outcome) co_return Result<void>();
       kill(Kill::unwanted);
-      if (standstill_.any_since(head_since_)) co_return fail(ErrorKind::internal, kStoodStill);
+      if (standstill_.any_since(load_since_)) co_return fail(ErrorKind::internal, kStoodStill);
       co_return std::unexpected(answer->outcome.error);
     }
     boost::system::error_code error;
@@ -98,20 +111,20 @@ Task<Result<void>> Host::load() {
 Task<> Host::serve(std::function<void()> on_progress) {
   bool open = true;
   while (open) {
-    size_t answers = 0;
     while (const auto frame = frames_.next()) {
-      if (!take_answer(*frame)) {
+      if (!take_frame(*frame)) {
         kill(Kill::bad_answer);
         co_return;
       }
-      answers++;
     }
     if (frames_.broken()) {
       kill(Kill::bad_answer);
       co_return;
     }
-    if (answers > 0) note_progress(answers);
-    if (answers > 0) on_progress();
+    if (answers_ > 0) {
+      note_progress();
+      on_progress();
+    }
     boost::system::error_code error;
     co_await stream_.async_wait(asio::posix::stream_descriptor::wait_read,
                                 asio::redirect_error(asio::use_awaitable, error));
@@ -128,31 +141,44 @@ bool Host::read_answers() {
   return count > 0;
 }
 
-bool Host::take_answer(std::string_view frame) {
+/// False for what breaks the protocol.
+bool Host::take_frame(std::string_view frame) {
   auto answer = parser_.parse(frame);
-  if (answer && answer->candidate) return take_candidate(std::move(*answer->candidate));
-  if (!answer || !answer->has_outcome || in_flight_.empty() || answer->id != head_id_) return false;
-  Work work = std::move(in_flight_.front());
-  in_flight_.pop_front();
-  head_id_++;
-  bytes_in_flight_ -= work.item.size();
-  cpu_used_ += answer->outcome.usage.cpu;
+  if (!answer) return false;
+  if (answer->candidate) return take_candidate(std::move(*answer->candidate));
+  if (answer->model_call) return take_model_call(answer->id, std::move(*answer->model_call));
+  return take_answer(std::move(*answer));
+}
+
+bool Host::take_answer(HostAnswer answer) {
+  const auto found = is_concurrent() ? flights_.find(answer.id) : flights_.begin();
+  if (!answer.has_outcome || found == flights_.end() || found->first != answer.id) return false;
+  Flight flight = std::move(flights_.extract(found).mapped());
+  answers_++;
+  bytes_in_flight_ -= flight.work.item.size();
+  conclude(flight);
+  if (flight.work.company != SIZE_MAX) recount_company();
+  cpu_used_ += answer.outcome.usage.cpu;
   if (cpu_used_ > kCpuSoftLimit) leave();
-  Outcome outcome = excuse(std::move(answer->outcome));
-  head_changed();
-  work.done(std::move(outcome));
+  Outcome outcome = flight.is_cancelled ? late() : std::move(answer.outcome);
+  outcome = excuse(std::move(outcome), flight.since);
+  if (flight.work.is_unwanted()) outcome = Outcome::errored(ErrorKind::cancelled, "nobody wants it any more");
+  if (!is_concurrent() && !flights_.empty()) begin(flights_.begin()->second);
+  flight.work.done(std::move(outcome));
   return true;
 }
 
 /// The evaluator waits for it, so there is one at a time, and it ends when the evaluator's own time does.
 bool Host::take_candidate(Candidate candidate) {
-  if (!program_->is_granted("candidate") || in_flight_.empty() || candidate_runs_) return false;
+  if (!program_->is_granted("candidate") || is_concurrent() || flights_.empty() || candidate_runs_)
+    return false;
   candidate_runs_ = true;
   auto program = std::make_shared<Program>();
   program->name = kCandidate;
   program->language = kCandidate;
   program->limits = candidate.limits;
-  const auto left = head_deadline_ - wire::kKillGrace - Clock::now();
+  const Flight& asks = flights_.begin()->second;
+  const auto left = (asks.asking > 0 ? asks.left : asks.deadline - Clock::now()) - wire::kKillGrace;
   const auto wall_ms =
       std::max<int64_t>(1, std::chrono::duration_cast<std::chrono::milliseconds>(left).count());
   std::string item = R"({"wall_ms":)" + std::to_string(wall_ms) + R"(,"program":)" + candidate.item + '}';
@@ -168,30 +194,79 @@ bool Host::take_candidate(Candidate candidate) {
   return true;
 }
 
-void Host::note_progress(size_t answers) {
+bool Host::take_model_call(int64_t id, ModelCall call) {
+  const auto found = is_concurrent() ? flights_.find(call.evaluation) : flights_.begin();
+  if (found == flights_.end() || found->first != call.evaluation) return false;
+  Flight& flight = found->second;
+  const auto refuse = [&](ErrorKind kind, std::string message) {
+    append_completion(out_, id, fail(kind, std::move(message)));
+    flush();
+    return true;
+  };
+  if (!program_->may_ask_models()) return refuse(ErrorKind::config, "the evaluator was not granted llm");
+  if (!flight.work.completions) return refuse(ErrorKind::config, "this worker has no models");
+  if (flight.is_cancelled) return refuse(ErrorKind::cancelled, "the evaluation is cancelled");
+  const size_t bytes = call.request.size();
+  if (flight.asking >= kCompletionsAtOnce || flight.asked_bytes + bytes > kCompletionBytesAtOnce)
+    return refuse(ErrorKind::config, "an evaluation may have 64 completions of 16 MiB together under way");
+  if (flight.asking++ == 0) {
+    flight.left = flight.deadline - Clock::now();
+    flight.deadline = Deadline::max();
+  }
+  flight.asked_bytes += bytes;
+  if (!flight.over) flight.over = std::make_shared<bool>(false);
+  flight.work.completions->complete(
+      std::move(call.request), flight.over,
+      [weak = weak_from_this(), evaluation = call.evaluation, id, bytes](const Result<std::string>& reply) {
+        if (const auto self = weak.lock()) self->completed(evaluation, id, bytes, reply);
+      });
+  return true;
+}
+
+void Host::completed(int64_t evaluation, int64_t id, size_t bytes, const Result<std::string>& reply) {
+  const auto found = flights_.find(evaluation);
+  if (!stream_.is_open() || found == flights_.end()) return;
+  Flight& flight = found->second;
+  flight.asked_bytes -= bytes;
+  if (--flight.asking == 0 && !flight.is_cancelled) {
+    flight.deadline = Clock::now() + flight.left;
+    arm(flight.deadline);
+  }
+  if (reply && reply->size() > kReplyLimit)
+    append_completion(out_, id, fail(ErrorKind::config, "the model's answer is larger than 15 MiB"));
+  else
+    append_completion(out_, id, reply);
+  flush();
+}
+
+void Host::note_progress() {
   const auto now = Clock::now();
-  const std::chrono::duration<double> took = (now - last_progress_) / static_cast<double>(answers);
+  const std::chrono::duration<double> took =
+      (now - last_progress_) / static_cast<double>(std::exchange(answers_, 0));
   per_item_ = (per_item_ * 7 + took) / 8;
   last_progress_ = last_active_ = now;
 }
 
-bool Host::has_room() const {
-  if (!ready_ || is_leaving() || bytes_in_flight_ >= kBytesInFlight) return false;
+bool Host::has_room(const Work& next) const {
+  if (!ready_ || is_leaving() || flights_.size() >= std::min(company_, next.company)) return false;
+  if (is_concurrent()) return flights_.size() < concurrent_ && bytes_in_flight_ < kConcurrentBytesInFlight;
   if (program_->is_granted("candidate"))  // the answer to its call is the next that it reads
-    return in_flight_.empty();
+    return flights_.empty();
   const double worth = kQueueTime / per_item_;
   const size_t window =
       worth >= static_cast<double>(window_limit_) ? window_limit_ : static_cast<size_t>(worth);
-  return in_flight_.size() < std::clamp(window, std::min(kSmallestWindow, window_limit_), window_limit_);
+  return bytes_in_flight_ < kBytesInFlight &&
+         flights_.size() < std::clamp(window, std::min(kSmallestWindow, window_limit_), window_limit_);
 }
 
 void Host::send(Work work) {
-  append_evaluate_request(out_, next_id_++, work.item);
+  const int64_t id = next_id_++;
+  append_evaluate_request(out_, id, work.item);
   bytes_in_flight_ += work.item.size();
-  in_flight_.push_back(std::move(work));
-  if (in_flight_.size() > 1) return;
-  last_progress_ = last_active_ = Clock::now();
-  head_changed();
+  company_ = std::min(company_, work.company);
+  Flight& flight = flights_.emplace_hint(flights_.end(), id, Flight{std::move(work)})->second;
+  if (flights_.size() == 1) last_progress_ = last_active_ = Clock::now();
+  if (is_concurrent() || flights_.size() == 1) begin(flight);
 }
 
 void Host::flush() {
@@ -217,27 +292,79 @@ void Host::flush() {
   out_begin_ = 0;
 }
 
-void Host::head_changed() {
-  if (in_flight_.empty()) return;
-  head_since_ = standstill_.mark();
-  head_deadline_ = head_since_ + program_->limits.wall + wire::kKillGrace;
-  arm_deadline();
+void Host::begin(Flight& flight) {
+  flight.since = standstill_.mark();
+  // One of several is cancelled first; else the host ends by itself what is late, or is killed.
+  const auto grace = is_concurrent() ? Clock::duration::zero() : wire::kKillGrace;
+  flight.deadline = flight.since + program_->limits.wall + grace;
+  arm(flight.deadline);
 }
 
-// The timer is not moved with every item: it looks at the deadline of the moment when it fires.
-void Host::arm_deadline() {
-  if (deadline_armed_ && deadline_timer_.expiry() <= head_deadline_) return;
+/// What may have stayed behind of it in the host goes with the host.
+void Host::cancel(int64_t id, Flight& flight) {
+  conclude(flight);
+  flight.is_cancelled = true;
+  flight.deadline = Clock::now() + wire::kKillGrace;
+  append_cancel(out_, id);
+  arm(flight.deadline);
+  leave();
+}
+
+/// Nobody needs its completions any more.
+void Host::conclude(Flight& flight) {
+  if (flight.over) *flight.over = true;
+}
+
+Deadline Host::next_deadline() const {
+  if (!ready_) return load_deadline_;
+  if (flights_.empty()) return Deadline::max();
+  if (!is_concurrent()) return flights_.begin()->second.deadline;
+  Deadline next = Deadline::max();
+  for (const auto& [id, flight] : flights_) next = std::min(next, flight.deadline);
+  return next;
+}
+
+// The timer is not moved with every flight: it looks at the deadlines of the moment when it fires.
+void Host::arm(Deadline deadline) {
+  if (killed_ != Kill::none || deadline == Deadline::max()) return;
+  if (deadline_armed_ && deadline_timer_.expiry() <= deadline) return;
   deadline_armed_ = true;
-  deadline_timer_.expires_at(head_deadline_);  // ends an earlier wait with an error
+  deadline_timer_.expires_at(deadline);  // ends an earlier wait with an error
   deadline_timer_.async_wait([self = shared_from_this()](boost::system::error_code error) {
     if (error) return;
     self->deadline_armed_ = false;
-    if (self->is_idle()) return;
-    if (Clock::now() >= self->head_deadline_)
-      self->kill(Kill::timeout);
-    else
-      self->arm_deadline();
+    if (Clock::now() >= self->next_deadline()) self->deadline_passed();
+    self->arm(self->next_deadline());
   });
+}
+
+void Host::deadline_passed() {
+  if (!ready_ || !is_concurrent()) return kill(Kill::timeout);
+  const auto now = Clock::now();
+  for (auto& [id, flight] : flights_) {
+    if (flight.deadline > now) continue;
+    if (flight.is_cancelled) {  // it does not even give up: the host's thread is stuck, in the first such
+      late_id_ = id;
+      return kill(Kill::timeout);
+    }
+    cancel(id, flight);
+  }
+  flush();
+}
+
+void Host::drop_unwanted() {
+  if (!is_concurrent()) {
+    if (!flights_.empty() && flights_.begin()->second.work.is_unwanted()) kill(Kill::unwanted);
+    return;
+  }
+  for (auto& [id, flight] : flights_)
+    if (flight.work.is_unwanted() && !flight.is_cancelled) cancel(id, flight);
+  flush();
+}
+
+void Host::recount_company() {
+  company_ = SIZE_MAX;
+  for (const auto& [id, flight] : flights_) company_ = std::min(company_, flight.work.company);
 }
 
 void Host::kill(Kill reason) {
@@ -255,28 +382,55 @@ Task<Outcome> Host::end(SpawnerClient* spawner) {
   std::optional<SpawnReply> reply;
   if (pidfd_) reply = co_await spawner->wait_end(jail_id_);
   pidfd_.reset();
-  co_return excuse(explain_end(reply));
+  const auto found = guilty();
+  co_return excuse(explain_end(reply), found == flights_.end() ? load_since_ : found->second.since);
+}
+
+/// The flight that the host died of, if it died of one; end() when it could be any of several.
+Host::Flights::const_iterator Host::guilty() const {
+  if (!is_concurrent() || flights_.size() == 1) return flights_.begin();
+  return killed_ == Kill::timeout ? flights_.find(late_id_) : flights_.end();
+}
+
+Host::Leftovers Host::take_leftovers(const Outcome& ending) {
+  Leftovers left;
+  const bool is_blameless = ending.error.kind == ErrorKind::cancelled;
+  const auto found = is_blameless ? flights_.cend() : guilty();
+  const size_t company =
+      is_blameless || found != flights_.cend() ? SIZE_MAX : std::max<size_t>(1, flights_.size() / kParts);
+  const int64_t id = found == flights_.cend() ? 0 : found->first;
+  for (auto& [flight_id, flight] : std::exchange(flights_, {})) {
+    conclude(flight);
+    if (flight_id == id) {
+      left.guilty = std::move(flight.work);
+      continue;
+    }
+    flight.work.company = std::min(flight.work.company, company);
+    left.others.push_back(std::move(flight.work));
+  }
+  return left;
 }
 
 /// What the evaluator made of it counts only where we did our part. Called once for each item.
-Outcome Host::excuse(Outcome outcome) {
+Outcome Host::excuse(Outcome outcome, Clock::time_point since) {
   if (const auto spoilt = std::exchange(spoilt_, std::nullopt)) return *spoilt;
   if (outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::timeout &&
-      standstill_.any_since(head_since_))
+      standstill_.any_since(since))
     return Outcome::errored(ErrorKind::internal, kStoodStill);
   return outcome;
+}
+
+Outcome Host::late() const {
+  return Outcome::errored(ErrorKind::timeout,
+                          "took longer than " + std::to_string(program_->limits.wall.count()) + " ms");
 }
 
 Outcome Host::explain_end(const std::optional<SpawnReply>& reply) const {
   using namespace wire;
   const auto& limits = program_->limits;
-  const auto timeout = [&] {
-    return Outcome::errored(ErrorKind::timeout,
-                            "took longer than " + std::to_string(limits.wall.count()) + " ms");
-  };
   switch (killed_) {
     case Kill::timeout:
-      return timeout();
+      return late();
     case Kill::unwanted:
       return Outcome::errored(ErrorKind::cancelled, "the sandbox was closed");
     case Kill::bad_answer:
@@ -288,7 +442,7 @@ Outcome Host::explain_end(const std::optional<SpawnReply>& reply) const {
   if (!reply->signalled) {
     if (reply->status == kExitSpent)
       return Outcome::errored(ErrorKind::cancelled, "the host made way for another");
-    if (reply->status == kExitTimeout) return timeout();
+    if (reply->status == kExitTimeout) return late();
     if (reply->status == kExitCpuLimit)
       return Outcome::errored(ErrorKind::cpu_limit, "used more than " + std::to_string(limits.cpu.count()) +
                                                         " ms of processor time");

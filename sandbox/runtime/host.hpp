@@ -1,18 +1,22 @@
-// One jailed host process and the items it has been given.
+// One jailed host process and the evaluations that it has been given.
 #pragma once
 
 #include <sys/types.h>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/async/task.hpp"
 #include "core/outcome.hpp"
 #include "sandbox/runtime/answer.hpp"
+#include "sandbox/runtime/completions.hpp"
 #include "sandbox/runtime/language.hpp"
 #include "sandbox/runtime/program.hpp"
 #include "sandbox/runtime/spawner_client.hpp"
@@ -24,13 +28,19 @@ namespace assay::sandbox {
 struct Work {
   std::string item;
   std::move_only_function<void(Outcome)> done;
-  std::shared_ptr<const bool> unwanted;  ///< null: always wanted
+  std::shared_ptr<const bool> unwanted;                ///< null: always wanted
+  std::shared_ptr<Completions> completions = nullptr;  ///< null: there are no models
+  /// How many may be under way in its host, itself among them. Fewer each time a host dies with several: the
+  /// one at fault is alone in the end.
+  size_t company = SIZE_MAX;
 
   bool is_unwanted() const { return unwanted && *unwanted; }
 };
 
-/// A host answers in order, so what is in flight is a queue. Owned by shared pointers: its handlers keep it
-/// alive.
+/// What has been given to a host and has no answer yet is its flights. Most hosts evaluate one after the
+/// other and answer in order: the time of a flight begins when it is the first. Others (`concurrent`) have
+/// many under way and answer in any order: there it begins when it is sent. Owned by shared pointers: its
+/// handlers keep it alive.
 class Host : public std::enable_shared_from_this<Host> {
  public:
   /// How a host has a candidate run: Pool::submit.
@@ -43,27 +53,39 @@ class Host : public std::enable_shared_from_this<Host> {
   Task<Result<void>> start(SpawnerClient* spawner, int host_fd, JailAccess access);
   /// Of JailAccess::proxy, once started.
   UniqueFd take_listener() { return std::move(listener_); }
+  /// Of a plugin that was asked for it, once started.
+  const std::string& description() const { return description_; }
 
   /// Reads answers and calls the `done` of their work until the host is gone; `on_progress` after each batch.
   Task<> serve(std::function<void()> on_progress);
 
-  /// Waits for the process to be gone; what the item at the head ended with.
+  /// Waits for the process to be gone; what the evaluation that it was at ended with.
   Task<Outcome> end(SpawnerClient* spawner);
 
-  /// Items that can be written now without any waiting long behind others.
-  bool has_room() const;
+  /// What has no answer, after end(): `guilty` is the one that the host died of, when that is known.
+  struct Leftovers {
+    std::optional<Work> guilty;
+    std::deque<Work> others;
+  };
+  Leftovers take_leftovers(const Outcome& ending);
+
+  /// Whether `next` can be written now without waiting long behind others.
+  bool has_room(const Work& next) const;
   void send(Work work);
   /// Writes what send() gathered, as far as the socket takes it now; the rest follows by itself.
   void flush();
+  /// Ends evaluations that nobody wants any more.
+  void drop_unwanted();
 
   /// The process is killed; the first reason given is the one that counts.
   enum class Kill { none, timeout, unwanted, bad_answer };
   void kill(Kill reason);
 
-  std::deque<Work>& in_flight() { return in_flight_; }
+  size_t in_flight() const { return flights_.size(); }
   bool had_jail() const { return jail_id_ != 0; }
+  bool is_plugin() const { return language_->name == kPlugin; }
   bool is_ready() const { return ready_; }
-  bool is_idle() const { return ready_ && in_flight_.empty(); }
+  bool is_idle() const { return ready_ && flights_.empty(); }
   /// Whether it may be given more; a host that has used much processor time is replaced before its hard
   /// limit.
   bool is_leaving() const { return leaving_ || killed_ != Kill::none; }
@@ -73,14 +95,38 @@ class Host : public std::enable_shared_from_this<Host> {
   void set_window(size_t window) { window_limit_ = window; }
 
  private:
+  struct Flight {
+    Work work;
+    Clock::time_point since{};  ///< when its time began
+    Deadline deadline = Deadline::max();
+    bool is_cancelled = false;  ///< the host was told; `deadline` is how long it may take over that
+    // Of its completions that are under way, for which its time stands still.
+    size_t asking = 0;
+    size_t asked_bytes = 0;
+    Clock::duration left{};
+    std::shared_ptr<bool> over;  ///< told to them
+  };
+  using Flights = std::map<int64_t, Flight>;  // by the id of the request
+
   Task<Result<void>> load();
   bool read_answers();
-  bool take_answer(std::string_view frame);
+  bool take_frame(std::string_view frame);
+  bool take_answer(HostAnswer answer);
   bool take_candidate(Candidate candidate);
-  void note_progress(size_t answers);
-  void arm_deadline();
-  void head_changed();
-  Outcome excuse(Outcome outcome);
+  bool take_model_call(int64_t id, ModelCall call);
+  void completed(int64_t evaluation, int64_t id, size_t bytes, const Result<std::string>& reply);
+  void note_progress();
+  bool is_concurrent() const { return concurrent_ > 1; }
+  void begin(Flight& flight);
+  void cancel(int64_t id, Flight& flight);
+  static void conclude(Flight& flight);
+  Deadline next_deadline() const;
+  void arm(Deadline deadline);
+  void deadline_passed();
+  void recount_company();
+  Flights::const_iterator guilty() const;
+  Outcome late() const;
+  Outcome excuse(Outcome outcome, Clock::time_point since);
   Outcome explain_end(const std::optional<SpawnReply>& reply) const;
 
   std::shared_ptr<const Program> program_;
@@ -92,21 +138,25 @@ class Host : public std::enable_shared_from_this<Host> {
   UniqueFd pidfd_, listener_;
   asio::posix::stream_descriptor stream_;
   asio::steady_timer deadline_timer_;
+  bool deadline_armed_ = false;
   FrameBuffer frames_;
   AnswerParser parser_;
+  size_t concurrent_ = 1;
+  std::string description_;
 
-  std::deque<Work> in_flight_;
-  int64_t next_id_ = 1;  // of the next request
-  int64_t head_id_ = 1;  // of the request at the head of in_flight_
-  std::string out_;      // frames not yet written
+  Flights flights_;
+  int64_t next_id_ = 1;        // of the next request
+  int64_t late_id_ = 0;        // of the flight for whose lateness the host was killed
+  size_t answers_ = 0;         // since note_progress()
+  size_t company_ = SIZE_MAX;  // the least that a flight bears
+  std::string out_;            // frames not yet written
   size_t out_begin_ = 0;
   bool waiting_to_write_ = false;
-  Clock::time_point head_since_{};
-  Deadline head_deadline_{};
-  bool deadline_armed_ = false;
+  Clock::time_point load_since_{};
+  Deadline load_deadline_{};
 
   bool candidate_runs_ = false;
-  std::optional<Outcome> spoilt_;  // what was our fault in the candidate of the item at the head
+  std::optional<Outcome> spoilt_;  // what was our fault in the candidate of the first flight
   bool ready_ = false;
   bool leaving_ = false;
   Kill killed_ = Kill::none;

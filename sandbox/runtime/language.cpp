@@ -13,6 +13,9 @@ constexpr uint64_t kCpuSeconds = 3600;  // of a host's whole life; the pool repl
 // Beyond the memory limit: the copy of the fresh state, buffers for the largest item, the program itself.
 constexpr uint64_t kLuaHostMemory = 192 * kMiB;
 
+// Beside what the plugin has: libraries that it is linked with, items and answers on their way.
+constexpr uint64_t kPluginHostMemory = 64 * kMiB;
+
 constexpr std::array kLanguages = {
     Language{.name = "lua",
              .extensions = {".lua"},
@@ -37,6 +40,11 @@ constexpr std::array kLanguages = {
              .memory_bytes = 256 * kMiB,
              .overhead_bytes = kHostMemory,
              .processes = 17},
+    Language{.name = kPlugin,
+             .host = "assay-plugin-host",
+             .memory_bytes = 256 * kMiB,
+             .overhead_bytes = kPluginHostMemory,
+             .processes = 34},  // the host and its watch
     // Not for evaluators to be written in: what assay.run_candidate runs.
     Language{.name = kCandidate,
              .jail_per_item = true,

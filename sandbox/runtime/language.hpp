@@ -23,6 +23,7 @@ struct Language {
 
 inline constexpr std::string_view kCandidate = "candidate";
 inline constexpr std::string_view kPackages = "packages";
+inline constexpr std::string_view kPlugin = "plugin";
 
 /// nullptr when this build does not know it.
 const Language* language_named(std::string_view name);

@@ -1,11 +1,13 @@
 #include "sandbox/runtime/pool.hpp"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <filesystem>
 #include <map>
 #include <unordered_map>
 #include <vector>
@@ -25,7 +27,37 @@ using namespace std::chrono_literals;
 constexpr auto kIdleLife = 30s;   // of a host that nobody gives work to
 constexpr auto kQuantum = 100ms;  // that a program keeps its last host before another program may take it
 constexpr auto kHousekeeping = 1s;
+constexpr auto kDescribing = 5s;
 constexpr std::string_view kProbedHost = "assay-lua-host";  // finds out what jails this machine gives
+
+Outcome closed() {
+  return Outcome::errored(ErrorKind::cancelled, "the sandbox was closed");
+}
+
+/// What the jail of a program is let see.
+Result<JailAccess> access_of(const Program& program) {
+  JailAccess access;
+  if (program.language != kPlugin) return access;
+  const std::filesystem::path library(program.plugin);
+  if (!library.is_absolute())
+    return fail(ErrorKind::config, "the path of a plugin must be absolute: \"" + program.plugin + '"');
+  if (::access(library.c_str(), R_OK) != 0)
+    return fail_errno(ErrorKind::config, "cannot read the plugin " + program.plugin, errno);
+  if (!access.set(JailFolder::plugin, library.parent_path().string(), false))
+    return fail(ErrorKind::config,
+                "the folder of a plugin may have 500 bytes in its path: " + program.plugin);
+  return access;
+}
+
+/// "The host ended" says less than how: a crash at the top level, a forbidden call.
+Error why_not_started(Error error, const Host& host, const Outcome& ending) {
+  const ErrorKind how = ending.error.kind;
+  if (error.kind != ErrorKind::internal || !host.had_jail() || how == ErrorKind::cancelled) return error;
+  error.message += " (" + ending.error.message + ")";
+  // A plugin is loaded into the host itself.
+  if (host.is_plugin() && how != ErrorKind::internal) error.kind = ErrorKind::config;
+  return error;
+}
 
 /// Somebody who waits for a program to have a host.
 struct Waiter {
@@ -51,23 +83,22 @@ struct Queue {
   /// Hosts that serve one item are made ahead of need: `ahead` of them may stand by.
   bool wants_host(size_t ahead) const {
     if (language->jail_per_item) {
-      const bool in_use = !waiters.empty() || std::ranges::any_of(hosts, [](const auto& host) {
-        return !host->in_flight().empty();
-      });
+      const bool in_use = !waiters.empty() ||
+                          std::ranges::any_of(hosts, [](const auto& host) { return host->in_flight() > 0; });
       return hosts.size() - serving() < std::min(ahead, waiting.size() + (in_use ? 1 : 0));
     }
     size_t in_flight = 0;
     for (const auto& host : hosts) {
       if (!host->is_ready() && !host->is_leaving())
         return false;  // one at a time; the next when this one serves
-      in_flight += host->in_flight().size();
+      in_flight += host->in_flight();
     }
     if (hosts.empty()) return !waiting.empty() || !waiters.empty();
     return !waiting.empty() && waiting.size() + in_flight > hosts.size();
   }
   size_t serving() const {
     return static_cast<size_t>(std::ranges::count_if(
-        hosts, [](const auto& host) { return host->is_leaving() || !host->in_flight().empty(); }));
+        hosts, [](const auto& host) { return host->is_leaving() || host->in_flight() > 0; }));
   }
   /// How many of the pool's places it has. Hosts of one item that stand by are not in anybody's way.
   size_t places() const { return language->jail_per_item ? serving() : hosts.size(); }
@@ -129,9 +160,10 @@ struct Pool::Impl {
   Task<> run_host(Queue* queue, std::shared_ptr<Host> host);
   Task<> provide_packages(Queue* queue);
   Task<Result<SpawnerClient*>> live_spawner();
+  Task<Result<std::string>> describe(std::shared_ptr<const Program> plugin);
   void host_started(Queue& queue);
   void host_failed(Queue& queue, Error error);
-  void host_ended(Queue& queue, const std::shared_ptr<Host>& host, Outcome head);
+  void host_ended(Queue& queue, const std::shared_ptr<Host>& host, Outcome ending);
   void keep_house();
   void finish_later(Work work, Outcome outcome);
   void drop(Work work);
@@ -184,7 +216,8 @@ void Pool::Impl::fill(Queue& queue) {
     if (one_each && !has_place(queue) && !make_room(queue)) break;
     Host* freest = nullptr;
     for (const auto& host : queue.hosts)
-      if (host->has_room() && (freest == nullptr || host->in_flight().size() < freest->in_flight().size()))
+      if (host->has_room(queue.waiting.front()) &&
+          (freest == nullptr || host->in_flight() < freest->in_flight()))
         freest = host.get();
     if (freest == nullptr) break;
     freest->send(std::move(queue.waiting.front()));
@@ -309,23 +342,22 @@ Task<> Pool::Impl::run_host(Queue* queue, std::shared_ptr<Host> host) {
     host_ended(*queue, host, Outcome());
     co_return;
   }
-  JailAccess access;
-  if (queue->environment) access.set(JailFolder::packages, queue->environment->folder, false);
-  Result<void> started = co_await host->start(*spawner, *program, access);
+  Result<JailAccess> access = access_of(*queue->program);
+  if (!access) {
+    host_failed(*queue, std::move(access).error());
+    host_ended(*queue, host, Outcome());
+    co_return;
+  }
+  if (queue->environment) access->set(JailFolder::packages, queue->environment->folder, false);
+  Result<void> started = co_await host->start(*spawner, *program, *access);
   if (started) {
     host_started(*queue);
     std::function<void()> on_progress = [this] { schedule(); };
     co_await host->serve(std::move(on_progress));
   }
-  Outcome head = co_await host->end(*spawner);
-  if (!started) {
-    // "The host ended" says less than how: a crash at the top level, a forbidden call.
-    if (started.error().kind == ErrorKind::internal && host->had_jail() &&
-        head.error.kind != ErrorKind::cancelled)
-      started.error().message += " (" + head.error.message + ")";
-    host_failed(*queue, std::move(started).error());
-  }
-  host_ended(*queue, host, std::move(head));
+  Outcome ending = co_await host->end(*spawner);
+  if (!started) host_failed(*queue, why_not_started(std::move(started).error(), *host, ending));
+  host_ended(*queue, host, std::move(ending));
 }
 
 /// Takes no place of the pool: it may take minutes, and others have work.
@@ -345,6 +377,19 @@ Task<> Pool::Impl::provide_packages(Queue* queue) {
   else
     host_failed(*queue, std::move(environment).error());
   schedule();
+}
+
+/// By a host that serves nobody: it takes no place.
+Task<Result<std::string>> Pool::Impl::describe(std::shared_ptr<const Program> plugin) {
+  const Language* const language = language_named(kPlugin);
+  ASSAY_CO_TRY(SpawnerClient* const spawner, co_await live_spawner());
+  ASSAY_CO_TRY(const int program, host_program(*language));
+  ASSAY_CO_TRY(const JailAccess access, access_of(*plugin));
+  const auto host = std::make_shared<Host>(executor, plugin, language, nullptr, standstill);
+  Result<void> started = co_await host->start(spawner, program, access);
+  const Outcome ending = co_await host->end(spawner);
+  if (!started) co_return std::unexpected(why_not_started(std::move(started).error(), *host, ending));
+  co_return host->description();
 }
 
 /// A spawner that was killed is replaced; its jails died with it.
@@ -384,23 +429,20 @@ void Pool::Impl::host_failed(Queue& queue, Error error) {
   }
 }
 
-void Pool::Impl::host_ended(Queue& queue, const std::shared_ptr<Host>& host, Outcome head) {
-  auto& left = host->in_flight();
-  if (closing) {
-    for (Work& work : left)
-      finish_later(std::move(work), Outcome::errored(ErrorKind::cancelled, "the sandbox was closed"));
-  } else if (!left.empty() && head.error.kind != ErrorKind::cancelled) {
-    // Hosts answer one item after the other and at once: the first without an answer is the one it died on.
-    finish_later(std::move(left.front()), std::move(head));
-    left.pop_front();
-  }
-  for (; !closing && !left.empty(); left.pop_back()) {
-    if (left.back().is_unwanted())
-      drop(std::move(left.back()));
+void Pool::Impl::host_ended(Queue& queue, const std::shared_ptr<Host>& host, Outcome ending) {
+  auto [guilty, others] = host->take_leftovers(ending);
+  if (guilty && guilty->is_unwanted())
+    drop(std::move(*guilty));
+  else if (guilty)
+    finish_later(std::move(*guilty), closing ? closed() : std::move(ending));
+  for (; !others.empty(); others.pop_back()) {
+    if (closing)
+      finish_later(std::move(others.back()), closed());
+    else if (others.back().is_unwanted())
+      drop(std::move(others.back()));
     else
-      queue.waiting.push_front(std::move(left.back()));
+      queue.waiting.push_front(std::move(others.back()));
   }
-  left.clear();
   std::erase(queue.hosts, host);
   schedule();
 }
@@ -484,9 +526,25 @@ Task<Result<>> Pool::prepare(std::shared_ptr<const Program> program) {
   co_return *waiter->result;
 }
 
+Task<Result<PluginDescription>> Pool::describe_plugin(std::string path) {
+  if (impl_->closing) co_return fail(ErrorKind::cancelled, "the sandbox is closed");
+  auto program = std::make_shared<Program>();
+  program->name = path;
+  program->language = kPlugin;
+  program->plugin = std::move(path);
+  program->limits.load = program->limits.wall = kDescribing;
+  program->limits.memory_bytes = language_named(kPlugin)->memory_bytes;
+  auto described = co_await impl_->describe(program);
+  if (!described) co_return std::unexpected(std::move(described).error().with(program->plugin));
+  auto description = parse_plugin_description(*described);
+  if (!description) co_return std::unexpected(std::move(description).error().with(program->plugin));
+  co_return std::move(*description);
+}
+
 void Pool::submit(std::shared_ptr<const Program> program, std::string item, Done done,
-                  std::shared_ptr<const bool> unwanted) {
-  impl_->take({std::move(item), std::move(done), std::move(unwanted)}, std::move(program));
+                  std::shared_ptr<const bool> unwanted, std::shared_ptr<Completions> completions) {
+  impl_->take({std::move(item), std::move(done), std::move(unwanted), std::move(completions)},
+              std::move(program));
 }
 
 void Pool::sweep() {
@@ -497,9 +555,7 @@ void Pool::sweep() {
       else
         queue->waiting.push_back(std::move(work));
     }
-    for (const auto& host : queue->hosts)
-      if (!host->in_flight().empty() && host->in_flight().front().is_unwanted())
-        host->kill(Host::Kill::unwanted);
+    for (const auto& host : queue->hosts) host->drop_unwanted();
   }
   impl_->schedule();
 }
@@ -529,8 +585,7 @@ Task<> Pool::close() {
   impl_->standstill.stop();
   impl_->packages.stop();
   for (auto& [key, queue] : impl_->queues) {
-    for (Work& work : std::exchange(queue->waiting, {}))
-      impl_->finish_later(std::move(work), Outcome::errored(ErrorKind::cancelled, "the sandbox was closed"));
+    for (Work& work : std::exchange(queue->waiting, {})) impl_->finish_later(std::move(work), closed());
     for (const auto& host : queue->hosts) host->kill(Host::Kill::unwanted);
   }
   co_await impl_->scope.join();

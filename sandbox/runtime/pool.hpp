@@ -2,11 +2,12 @@
 //
 // Theory of operation. A Pool owns one spawner process (sandbox/jail/spawner.hpp) and, through it, jailed
 // host processes. A host serves one Program only and is thrown away with it. Items of a program are written
-// to its hosts ahead of need (a host answers in order), results are read as they come. The pool owns the
-// kill: the item at the head of a host's queue has an absolute wall deadline, and when it passes the host is
+// to its hosts ahead of need, results are read as they come. The pool owns the kill: an evaluation has an
+// absolute wall deadline, which stands still while a model is asked for it, and when it passes the host is
 // killed through its pidfd and the item ends as `timeout`. A host that dies costs the item it was on; the
-// items queued behind it go to the next host. Everything here runs on the executor it was given; the pool is
-// not thread-safe.
+// others go to the next host. Of a host with several under way it is not known which that was: they are
+// evaluated again in smaller and smaller company, until the one at fault is alone. Everything here runs on
+// the executor it was given; the pool is not thread-safe.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -20,7 +21,9 @@
 #include "core/outcome.hpp"
 #include "sandbox/jail/cgroup.hpp"
 #include "sandbox/jail/mode.hpp"
+#include "sandbox/runtime/completions.hpp"
 #include "sandbox/runtime/packages/sources.hpp"
+#include "sandbox/runtime/plugin_description.hpp"
 #include "sandbox/runtime/program.hpp"
 
 namespace assay::sandbox {
@@ -50,12 +53,18 @@ class Pool {
   /// be met, or with the line for a source that does not compile or whose top level fails.
   Task<Result<>> prepare(std::shared_ptr<const Program> program);
 
+  /// What the plugin at `path` (absolute) says of itself. Its code runs, so it is asked in a jail: `config`
+  /// when it is no plugin, or crashes. To be awaited before close().
+  Task<Result<PluginDescription>> describe_plugin(std::string path);
+
   /// Queues one evaluation; `done` is called once, on the executor, never from inside submit. `item` is the
-  /// JSON text of the item (sdk/protocol.md). The queue is not bounded here: callers bound what they submit.
+  /// JSON text of the item (sdk/protocol.md). `completions` answers when it asks models, if its program may.
+  /// The queue is not bounded here: callers bound what they submit.
   void submit(std::shared_ptr<const Program> program, std::string item, Done done,
-              std::shared_ptr<const bool> unwanted = nullptr);
-  /// Answers `cancelled` for all that waits and whose `unwanted` has become true, and ends the processes that
-  /// are at such an item.
+              std::shared_ptr<const bool> unwanted = nullptr,
+              std::shared_ptr<Completions> completions = nullptr);
+  /// Answers `cancelled` for all that waits and whose `unwanted` has become true, and ends such evaluations
+  /// that are under way.
   void sweep();
   /// submit() as an awaitable.
   Task<Outcome> evaluate(std::shared_ptr<const Program> program, std::string item);

@@ -3,13 +3,14 @@
 #include <algorithm>
 
 #include "core/id.hpp"
+#include "sandbox/runtime/language.hpp"
 
 namespace assay::sandbox {
 
 std::string Program::key() const {
   std::string all;
   // Lengths before the texts, so that no two programs run together to the same key.
-  for (const std::string* text : {&name, &language, &source, &params, &isolation, &run}) {
+  for (const std::string* text : {&name, &language, &source, &params, &isolation, &run, &plugin}) {
     all += std::to_string(text->size()) + ':';
     all += *text;
   }
@@ -25,6 +26,10 @@ std::string Program::key() const {
 
 bool Program::is_granted(std::string_view grant) const {
   return std::ranges::find(grants, grant) != grants.end();
+}
+
+bool Program::may_ask_models() const {
+  return language == kPlugin || is_granted("llm");
 }
 
 }  // namespace assay::sandbox

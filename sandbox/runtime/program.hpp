@@ -22,9 +22,9 @@ struct Limits {
 };
 
 struct Program {
-  std::string name;      ///< for messages and as the chunk name of tracebacks
-  std::string language;  ///< one of language.hpp
-  std::string source;
+  std::string name;           ///< for messages and as the chunk name of tracebacks
+  std::string language;       ///< one of language.hpp
+  std::string source;         ///< of the language plugin: "PLUGIN/EVALUATOR"
   std::string params = "{}";  ///< a JSON object, given to the evaluator
   /// Of node: "item" gives each item a process, "run" lets one process serve many. The others always isolate
   /// items.
@@ -32,11 +32,16 @@ struct Program {
   /// With "run": whose. What one item leaves behind in the process is for the items of this run alone.
   std::string run;
   std::vector<std::string>
-      grants;  ///< "candidate": it may run text of the sample as a program (candidate.hpp)
+      grants;  ///< "candidate": it may run text of the sample as a program; "llm": it may ask models
   std::vector<std::string> requirements;  ///< of python: lines as pip has them; of node: as npm has them
+  /// Of the language plugin: the absolute path of the library. All of the folder that it lies in can be read
+  /// by it.
+  std::string plugin;
   Limits limits;
 
   bool is_granted(std::string_view grant) const;
+  /// Granted "llm", as plugins always are.
+  bool may_ask_models() const;
   /// Two programs with the same key share hosts.
   std::string key() const;
 };

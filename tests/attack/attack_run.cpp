@@ -198,12 +198,21 @@ std::shared_ptr<const Program> AttackRun::stage(Pace pace) {
   return program;
 }
 
+std::shared_ptr<const Program> AttackRun::attacker(const std::string& evaluator, Pace pace) {
+  auto program = std::make_shared<Program>(*make("plugin", "attacker/" + evaluator, pace));
+  program->plugin = ASSAY_TEST_PLUGINS "/attacker.so";
+  program->params = victim_.description();
+  return program;
+}
+
 std::shared_ptr<const Program> AttackRun::honest_program(Pace pace) {
   if (language_ == "python") return stage(pace);
   auto& program = honest_[pace];
   if (program) return program;
   if (language_ == "node")
     program = make("node", node_tools() + std::string(process::kNodeHonest), pace);
+  else if (language_ == "plugin")
+    program = attacker("honest", pace);
   else if (language_ == "shell")
     program =
         make("shell", "read -r item; [ \"$item\" = '" + std::string(kHonestItem) + "' ] && echo 42\n", pace);
@@ -234,6 +243,8 @@ std::shared_ptr<const Program> AttackRun::program_of(const Attack& attack) {
     }
     case Place::module:
       return make(attack.language, node_tools() + attack.source, attack.pace);
+    case Place::plugin:
+      return attacker("attack", attack.pace);
     case Place::words:
       return make(attack.language, attack.source, attack.pace);
   }
@@ -246,6 +257,7 @@ std::string AttackRun::item_of(const Attack& attack) const {
     item += R"(,"attack":)";
     append_json_quote(item, body_of(attack.source));
   }
+  if (attack.place == Place::plugin) item += R"(,"attack":")" + attack.source + '"';
   return item + '}';
 }
 

@@ -47,6 +47,7 @@ class AttackRun {
   void check(const Attack& attack, const Outcome& outcome, Clock::duration took);
   void check_honest(const Attack& attack, const Outcome& outcome, Clock::duration took);
   std::shared_ptr<const Program> stage(Pace pace);
+  std::shared_ptr<const Program> attacker(const std::string& evaluator, Pace pace);
   std::string tools() const;
   std::string node_tools() const;
 

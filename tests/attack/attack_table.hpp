@@ -27,6 +27,7 @@ enum class Place {
   script,   ///< shell; `host` describes the host, `refused` runs a command that has to fail
   words,    ///< command: the whole source, a JSON array of strings
   module,   ///< node: the whole module behind node_attack_tools.mjs
+  plugin,   ///< plugin: the name of an attack in attacker.cpp
 };
 
 using Endings = std::vector<ErrorKind>;
@@ -116,6 +117,11 @@ class Table {
         {kConfig}, false, pace);
   }
 
+  /// By a plugin, in the process of its host.
+  void plugin(std::string name, std::string attack, Endings endings = {}, Pace pace = Pace::roomy) {
+    add(std::move(name), "plugin", Place::plugin, std::move(attack), std::move(endings), false, pace);
+  }
+
   const std::vector<Attack>& rows() const { return rows_; }
 
  private:
@@ -139,5 +145,6 @@ void add_load_attacks(Table& table);
 void add_program_attacks(Table& table);
 void add_script_attacks(Table& table);
 void add_node_attacks(Table& table);
+void add_plugin_attacks(Table& table);
 
 }  // namespace assay::sandbox

@@ -1,4 +1,4 @@
-// Hostile evaluators in Python, shell and other programs against the whole sandbox, in every jail mode that
+// Hostile evaluators in Python, shell, other programs and plugins against the whole sandbox, in every jail mode that
 // this machine can build: the rows of the tables, and what takes more than a row.
 //
 // Rows of the catalogue's sections 3.1 to 3.3 that are not tried here, and why:
@@ -34,6 +34,7 @@ const std::vector<Attack>& attacks() {
     add_program_attacks(table);
     add_script_attacks(table);
     add_node_attacks(table);
+    add_plugin_attacks(table);
     return table.rows();
   }();
   return rows;
@@ -71,7 +72,7 @@ bool can_run(PoolFixture& pool, Mode mode) {
 }  // namespace
 
 TEST_CASE("Process attacks: each ends as it should, and nobody notices", "[attack][process][host]") {
-  const char* const language = GENERATE("python", "node", "command", "shell");
+  const char* const language = GENERATE("python", "node", "command", "shell", "plugin");
   const Mode mode = GENERATE(Mode::full, Mode::userns, Mode::nons);
   const size_t descriptors = open_descriptors();
   {

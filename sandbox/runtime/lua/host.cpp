@@ -95,7 +95,7 @@ class Host {
   /// While an item runs; the pool then sends nothing but the answer.
   std::string call(std::string_view method, std::string_view params) {
     std::string out;
-    append_call(out, method, params);
+    append_call(out, 0, method, params);
     if (!write_all(out)) _exit(0);
     const auto result = parse_call_answer(next_frame());
     if (!result) _exit(kExitProtocol);

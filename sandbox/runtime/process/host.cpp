@@ -38,18 +38,6 @@ constexpr const char* kLockLibrary = "/assay/libassay-lock.so";  // sandbox/jail
 constexpr std::array kEverything = {"/"};
 constexpr std::array kScratch = {"/tmp"};
 constexpr std::array kInstallable = {"/tmp", "/assay/packages"};
-// Without a root of our own this is what evaluators may see of the machine.
-constexpr std::array kReadable = {"/usr",
-                                  "/bin",
-                                  "/sbin",
-                                  "/lib",
-                                  "/lib32",
-                                  "/lib64",
-                                  "/etc/alternatives",
-                                  "/etc/ld.so.cache",
-                                  "/dev/zero",
-                                  "/dev/random",
-                                  "/dev/urandom"};
 // Not /dev/zero: mapped for writing and shared, it is memory that RLIMIT_DATA does not count.
 constexpr std::array kDevices = {"/dev/null", "/dev/full"};
 
@@ -69,7 +57,7 @@ class Host : public Caller {
 
   void call(std::string_view method, std::string_view params) override {
     out_.clear();
-    append_call(out_, method, params);
+    append_call(out_, 0, method, params);
     if (!write_out()) _exit(0);
   }
   int fd() const override { return kProtocolFd; }
@@ -177,7 +165,7 @@ int prepare(std::string_view mode, Surroundings& surroundings) {
     surroundings.library_fd = kLibraryFd;
     surroundings.lock_library = kLockLibraryByDescriptor;
   }
-  LandlockRules rules{.readable = kReadable, .devices = kDevices, .writable = {}, .file = kLibraryFd};
+  LandlockRules rules{.readable = kSystemPaths, .devices = kDevices, .writable = {}, .file = kLibraryFd};
   if (surroundings.has_namespaces)
     rules = {.readable = kEverything, .devices = kDevices, .writable = kScratch};
   surroundings.ruleset = make_landlock_ruleset(rules);

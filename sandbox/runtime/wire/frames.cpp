@@ -49,8 +49,13 @@ void append_report(std::string& out, const Answer& answer) {
 }
 
 void append_result(std::string& out, const Answer& answer) {
-  out += R"(,"result":{"score":)";
-  append_json_double(out, answer.score);
+  out += R"(,"result":{)";
+  if (answer.skipped) {
+    out += R"("skipped":true)";
+  } else {
+    out += R"("score":)";
+    append_json_double(out, answer.score);
+  }
   if (answer.passed) out += *answer.passed ? R"(,"passed":true)" : R"(,"passed":false)";
   if (!answer.reason.empty()) {
     out += R"(,"reason":)";
@@ -218,6 +223,7 @@ std::optional<EvaluatorSource> parse_initialize(std::string_view params) {
     if (key == "source") return read_text(reader, source.source);
     if (key == "grants") return read_grants(reader, source);
     if (key == "isolation") return read_text(reader, source.isolation);
+    if (key == "plugin") return read_text(reader, source.plugin);
     if (key == "limits") return read_limits(reader, source.limits);
     const auto value = reader.skip();
     if (key == "params" && value) source.params = *value;
@@ -227,14 +233,20 @@ std::optional<EvaluatorSource> parse_initialize(std::string_view params) {
   return source;
 }
 
-void append_initialized(std::string& out, int64_t id) {
+void append_initialized(std::string& out, int64_t id, size_t concurrent, std::string_view description) {
   const size_t start = start_frame(out, id);
-  out += R"(,"result":{"max_in_flight":4096})";
+  out += R"(,"result":{"max_in_flight":4096,"concurrent":)";
+  append_integer(out, concurrent);
+  if (!description.empty()) {
+    out += R"(,"description":)";
+    append_json_string(out, description);
+  }
+  out += '}';
   finish_frame(out, start);
 }
 
-void append_call(std::string& out, std::string_view method, std::string_view params) {
-  const size_t start = start_frame(out, 0);
+void append_call(std::string& out, int64_t id, std::string_view method, std::string_view params) {
+  const size_t start = start_frame(out, id);
   out += R"(,"method":")";
   out += method;
   out += R"(","params":)";

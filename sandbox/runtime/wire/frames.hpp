@@ -29,18 +29,20 @@ struct EvaluatorSource {
   std::string name;  ///< the chunk name in messages
   std::string source;
   std::string params = "{}";  ///< a JSON object
+  std::string plugin;         ///< of the language plugin: the path of the library on this machine
   bool may_run_candidates = false;
   std::string isolation = "item";  ///< or "run": node's processes may serve many items
   EvaluatorLimits limits;
 };
 
-/// How one evaluation ended: a score, or an error when `error` is set.
+/// How one evaluation ended: a score, or an error when `error` is set, or skipped.
 struct Answer {
   double score = 0;
   std::optional<bool> passed;
   std::string reason;
   std::vector<std::pair<std::string, double>> metrics;  ///< in the order of their names
   std::optional<Error> error;
+  bool skipped = false;  ///< neither: the evaluator does not apply; `reason` says why
   std::string log;
   std::chrono::microseconds wall{0}, cpu{0};
   uint64_t memory_bytes = 0;
@@ -87,10 +89,13 @@ std::optional<std::string_view> parse_call_answer(std::string_view text);
 std::optional<EvaluatorSource> parse_initialize(std::string_view params);
 
 // Each appends one frame.
-void append_initialized(std::string& out, int64_t id);
+/// `concurrent`: how many evaluations are under way at once; with more than one, answers come in any order.
+/// `description`: of a plugin that was asked for one.
+void append_initialized(std::string& out, int64_t id, size_t concurrent = 1,
+                        std::string_view description = {});
 void append_answer(std::string& out, int64_t id, const Answer& answer);
 /// A call that the evaluator makes while an item runs; `params` is a JSON object.
-void append_call(std::string& out, std::string_view method, std::string_view params);
+void append_call(std::string& out, int64_t id, std::string_view method, std::string_view params);
 void append_error(std::string& out, int64_t id, const Error& error);
 
 }  // namespace assay::sandbox::wire
