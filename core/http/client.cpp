@@ -20,7 +20,10 @@ namespace {
 
 static_assert(kAbortBody == CURL_READFUNC_ABORT);
 
-using Handler = asio::any_completion_handler<void(Result<Response>)>;
+/// Of all headers of an answer.
+constexpr size_t kHeaderLimitBytes = 256 << 10;
+
+using Handler = asio::any_completion_handler<void(Exchange)>;
 
 struct EasyDeleter {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
@@ -38,6 +41,8 @@ struct Call {
   Response response;
   uint64_t number = 0;  // unlike its address never that of another one
   bool too_large = false;
+  size_t header_bytes = 0;
+  int sends = 0;
   std::unique_ptr<CURL, EasyDeleter> easy{curl_easy_init()};
   std::unique_ptr<curl_slist, ListDeleter> headers;
   char error[CURL_ERROR_SIZE] = "";
@@ -60,6 +65,33 @@ size_t on_response_body(char* data, size_t size, size_t count, void* user) {
   return bytes;
 }
 
+std::string_view trimmed(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+size_t on_response_header(char* data, size_t size, size_t count, void* user) {
+  auto* call = static_cast<Call*>(user);
+  const std::string_view line(data, size * count);
+  call->header_bytes += line.size();
+  if (call->header_bytes > kHeaderLimitBytes) {
+    call->too_large = true;
+    return 0;
+  }
+  auto& headers = call->response.headers;
+  if (line.starts_with("HTTP/")) headers.clear();  // those before were of a 1xx, or of a proxy
+  if (const size_t colon = line.find(':'); colon != std::string_view::npos)
+    headers.emplace_back(trimmed(line.substr(0, colon)), trimmed(line.substr(colon + 1)));
+  return line.size();
+}
+
+/// Called when a connection is there and the request is about to be written to it.
+int on_connected(void* user, char*, char*, int, int) {
+  auto* call = static_cast<Call*>(user);
+  return ++call->sends > 1 && call->request.send_once ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 size_t on_request_body(char* into, size_t size, size_t count, void* user) {
   return static_cast<Call*>(user)->request.body_source(into, size * count);
 }
@@ -75,6 +107,14 @@ void set_options(Call& call) {
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.count()));
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request.connect_timeout.count()));
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+  curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);  // what is between forgets quiet connections
+  curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 15L);
+  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+  if (request.multiplex && request.url.starts_with("https:")) curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+  curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, &on_connected);
+  curl_easy_setopt(easy, CURLOPT_PREREQDATA, &call);
+  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, &on_response_header);
+  curl_easy_setopt(easy, CURLOPT_HEADERDATA, &call);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_response_body);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, &call);
   curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
@@ -100,22 +140,35 @@ void set_options(Call& call) {
   } else if (!request.body.empty() || request.method == "POST" || request.method == "PATCH") {
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request.body.c_str());
+    // Of each request over TLS: a thousand at once must not take 64 MB.
+    if (request.body.size() < (64U << 10)) curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 16L * 1024);
   }
   curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
   call.headers.reset(headers);
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
 }
 
+/// Whether the server may have seen the request.
+bool was_sent(const Call& call) {
+  long bytes = 0;
+  curl_easy_getinfo(call.easy.get(), CURLINFO_REQUEST_SIZE, &bytes);
+  return bytes > 0 || call.sends > 1;
+}
+
 Result<Response> outcome_of(Call& call, CURLcode code) {
   if (call.too_large)
-    return fail(ErrorKind::transport,
-                "the answer is larger than " + std::to_string(call.request.response_limit_bytes) + " bytes");
+    return fail(ErrorKind::transport, call.header_bytes > kHeaderLimitBytes
+                                          ? "the answer's headers are too large"
+                                          : "the answer is larger than " +
+                                                std::to_string(call.request.response_limit_bytes) + " bytes");
+  if (code == CURLE_ABORTED_BY_CALLBACK && call.sends > 1)
+    return fail(ErrorKind::transport, "the connection was closed before an answer came");
   if (code != CURLE_OK) {
     const std::string why = call.error[0] != '\0' ? call.error : curl_easy_strerror(code);
     if (code == CURLE_PEER_FAILED_VERIFICATION)
       return fail(ErrorKind::auth, "the server's certificate is not trusted: " + why +
                                        "; if it is of an authority of your own, name that as the CA file "
-                                       "(--ca-file, api.ca_file)");
+                                       "(--ca-file, api.ca_file; of a model provider its ca_file)");
     if (code == CURLE_SSL_CONNECT_ERROR)
       return fail(ErrorKind::transport, why + "; does this port speak plain http?");
     return fail(ErrorKind::transport, why);
@@ -228,7 +281,9 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
       Call* call = nullptr;
       const CURLcode code = message->data.result;
       curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
-      finish(call, [code](Call& c) { return outcome_of(c, code); });
+      finish(call, [code](Call& c) {
+        return Exchange{outcome_of(c, code), was_sent(c), code == CURLE_OPERATION_TIMEDOUT};
+      });
     }
   }
 
@@ -238,10 +293,10 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     if (it == calls.end()) return;
     const std::unique_ptr<Call> owned = std::move(it->second);
     calls.erase(it);
-    Result<Response> result = outcome(*owned);
+    Exchange exchange = outcome(*owned);
     curl_multi_remove_handle(multi, owned->easy.get());
-    asio::post(executor, [done = std::move(owned->done), result = std::move(result)]() mutable {
-      std::move(done)(std::move(result));
+    asio::post(executor, [done = std::move(owned->done), exchange = std::move(exchange)]() mutable {
+      std::move(done)(std::move(exchange));
     });
   }
 
@@ -262,8 +317,9 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
         // one have its address, hence the number.
         asio::post(self->executor, [self, call, number] {
           if (!self->calls.contains(call) || call->number != number) return;
-          self->finish(call,
-                       [](Call&) -> Result<Response> { return fail(ErrorKind::cancelled, "cancelled"); });
+          self->finish(call, [](Call& c) {
+            return Exchange{fail(ErrorKind::cancelled, "cancelled"), was_sent(c), false};
+          });
         });
       });
     curl_multi_add_handle(multi, call->easy.get());
@@ -280,12 +336,17 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
 Client::Client(asio::any_io_executor executor) : impl_(std::make_shared<Impl>(executor)) {}
 Client::~Client() = default;
 
-Task<Result<Response>> Client::send(Request request) {
+Task<Exchange> Client::exchange(Request request) {
   const bool cancelled = co_await is_cancelled();
-  if (cancelled) co_return fail(ErrorKind::cancelled, "cancelled");
-  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(Result<Response>)>(
+  if (cancelled) co_return Exchange{fail(ErrorKind::cancelled, "cancelled")};
+  co_return co_await asio::async_initiate<const asio::use_awaitable_t<>&, void(Exchange)>(
       [impl = impl_](auto handler, Request r) { impl->start(std::move(r), Handler(std::move(handler))); },
       asio::use_awaitable, std::move(request));
+}
+
+Task<Result<Response>> Client::send(Request request) {
+  Exchange done = co_await exchange(std::move(request));
+  co_return std::move(done.response);
 }
 
 }  // namespace assay::http

@@ -26,9 +26,15 @@ struct Request {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string unix_socket;  ///< connect to this socket instead of the URL's host
   std::string ca_file;      ///< PEM; certificates must be of its authorities instead of the system's
-  std::chrono::milliseconds timeout{60'000};          ///< of the whole exchange
+  std::chrono::milliseconds timeout{60'000};  ///< of the whole exchange
   std::chrono::milliseconds connect_timeout{10'000};  ///< of it, until there is a connection, TLS included
-  size_t response_limit_bytes = 64ULL << 20;          ///< a larger answer is a `transport` error
+  /// Waits for a connection that is being made rather than opening another, and shares it where the server
+  /// speaks HTTP/2 (https only).
+  bool multiplex = false;
+  /// Never sent a second time behind the caller's back when a kept connection turns out to be dead: that is
+  /// an error then, since the server may have seen it.
+  bool send_once = false;
+  size_t response_limit_bytes = 64ULL << 20;  ///< a larger answer is a `transport` error
   /// Called with each piece of a 2xx answer's body instead of collecting it.
   std::function<void(std::string_view)> on_body;
 };
@@ -36,7 +42,15 @@ struct Request {
 struct Response {
   int status = 0;
   std::string body;
-  std::chrono::milliseconds retry_after{0};  ///< of Retry-After in seconds, else 0
+  std::vector<std::pair<std::string, std::string>> headers;  ///< as they came, without blanks around them
+  std::chrono::milliseconds retry_after{0};                  ///< of Retry-After in seconds, else 0
+};
+
+/// What became of a request, for those who pay for it.
+struct Exchange {
+  Result<Response> response;
+  bool sent = false;       ///< the server may have seen the request
+  bool timed_out = false;  ///< the error is that of a timeout
 };
 
 /// One client per executor; connections are kept and reused. Destroy it after its requests are done.
@@ -50,6 +64,8 @@ class Client {
   /// `transport` for what kept an answer from coming, `auth` for a certificate that is not trusted; any
   /// status is an answer. `cancelled` when cancelled.
   Task<Result<Response>> send(Request request);
+  /// The same, and whether it was sent. Redirects are answers like any other: nothing follows them.
+  Task<Exchange> exchange(Request request);
 
  private:
   struct Impl;

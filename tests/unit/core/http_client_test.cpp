@@ -1,5 +1,6 @@
 #include "core/http/client.hpp"
 
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -377,6 +378,107 @@ TEST_CASE("http::Client: many requests at once each get their own answer", "[cor
     CHECK(answered == 100);
     CHECK(server.seen().size() == 100);
     co_await server.stop();
+  };
+  test::run(loop, body());
+}
+
+TEST_CASE("http::Client: headers arrive as they were sent, those of a 100 not", "[core][http]") {
+  exchange("HTTP/1.1 100 Continue\r\nX-Early: 1\r\n\r\n" +
+               answer("200 OK", "{}", "X-Request-Id:  req_1 \r\nretry-after-ms: 20\r\nX-Empty:\r\n"),
+           kAsItIs, [](const Result<http::Response>& response, const auto&) {
+             REQUIRE(response.has_value());
+             using Header = std::pair<std::string, std::string>;
+             const auto has = [&](const Header& header) {
+               return std::ranges::find(response->headers, header) != response->headers.end();
+             };
+             CHECK(has({"X-Request-Id", "req_1"}));
+             CHECK(has({"retry-after-ms", "20"}));
+             CHECK(has({"X-Empty", ""}));
+             CHECK(response->headers.size() == 5);
+           });
+}
+
+TEST_CASE("http::Client: headers without an end are refused", "[core][http]") {
+  std::string headers;
+  for (int i = 0; i < 400; ++i) headers += "X-" + std::to_string(i) + ": " + std::string(1000, 'x') + "\r\n";
+  exchange(answer("200 OK", "{}", headers), kAsItIs, [](const Result<http::Response>& response, const auto&) {
+    CHECK_FALSE(error_of(response).empty());
+  });
+}
+
+TEST_CASE("http::Client: says whether a request may have reached the server", "[core][http]") {
+  asio::io_context loop;
+  const auto body = [&]() -> Task<> {
+    http::Client client(loop.get_executor());
+    TcpServer mute(loop, kAnyPort, "");
+    TcpServer cut(loop, kAnyPort, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort");
+    http::Request nobody;
+    {
+      const asio::ip::tcp::acceptor taken(loop, kAnyPort);
+      nobody.url = "http://127.0.0.1:" + std::to_string(taken.local_endpoint().port()) + "/";
+    }
+    const http::Exchange refused = co_await client.exchange(std::move(nobody));
+    CHECK_FALSE(refused.response);
+    CHECK_FALSE(refused.sent);
+    CHECK_FALSE(refused.timed_out);
+    http::Request late = request_to(mute);
+    late.timeout = 50ms;
+    const http::Exchange timed_out = co_await client.exchange(std::move(late));
+    CHECK_FALSE(timed_out.response);
+    CHECK(timed_out.sent);
+    CHECK(timed_out.timed_out);
+    const http::Exchange half = co_await client.exchange(request_to(cut));
+    CHECK_FALSE(half.response);
+    CHECK(half.sent);
+    co_await mute.stop();
+    co_await cut.stop();
+  };
+  test::run(loop, body());
+}
+
+TEST_CASE("http::Client: what is sent once is not repeated on another connection", "[core][http]") {
+  asio::io_context loop;
+  // Answers the first request of a connection; what comes second it reads, and closes.
+  asio::ip::tcp::acceptor acceptor(loop, kAnyPort);
+  int requests = 0;
+  Scope scope(loop.get_executor());
+  const auto talk = [&](asio::ip::tcp::socket socket) -> Task<> {
+    for (int turn = 0; turn < 2; ++turn) {
+      std::string head;
+      const auto [error, n] =
+          co_await asio::async_read_until(socket, asio::dynamic_buffer(head), "\r\n\r\n", kQuiet);
+      if (error) co_return;
+      ++requests;
+      const std::string ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+      if (turn == 0) co_await asio::async_write(socket, asio::buffer(ok), kQuiet);
+    }
+  };
+  const auto serve = [&]() -> Task<> {
+    for (;;) {
+      auto [error, socket] = co_await acceptor.async_accept(kQuiet);
+      if (error) co_return;
+      scope.spawn("connection", talk(std::move(socket)));
+    }
+  };
+  const auto body = [&]() -> Task<> {
+    scope.spawn("server", serve());
+    http::Client client(loop.get_executor());
+    const auto request = [&] {
+      http::Request once;
+      once.url = "http://127.0.0.1:" + std::to_string(acceptor.local_endpoint().port()) + "/";
+      once.method = "POST";
+      once.body = "{}";
+      once.send_once = true;
+      return once;
+    };
+    const http::Exchange first = co_await client.exchange(request());
+    CHECK(first.response);
+    const http::Exchange second = co_await client.exchange(request());
+    CHECK_FALSE(second.response);
+    CHECK(second.sent);
+    CHECK(requests == 2);
+    scope.cancel();
+    co_await scope.join();
   };
   test::run(loop, body());
 }

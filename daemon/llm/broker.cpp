@@ -1,0 +1,559 @@
+#include "daemon/llm/broker.hpp"
+
+#include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <list>
+#include <random>
+#include <unordered_map>
+
+#include "core/async/on_disk.hpp"
+#include "core/async/scope.hpp"
+#include "core/http/client.hpp"
+#include "core/log.hpp"
+#include "daemon/llm/ask.hpp"
+#include "daemon/llm/learned.hpp"
+#include "daemon/llm/reply_cache.hpp"
+
+namespace assay::llm {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto kLongestBackoff = 30'000ms;
+constexpr auto kConnectTimeout = 10'000ms;
+constexpr auto kProbeWait = 120s;       // for the first call with structured output to find out how
+constexpr auto kUnwantedEvery = 100ms;  // how often calls are asked whether they are still wanted
+constexpr int kMostBilled = 4;          // attempts of one call that may cost money without bringing a reply
+constexpr int kMostChanges = 20;        // of one request
+constexpr size_t kResponseLimit = 16 << 20;
+constexpr size_t kMostLearned = 1000;    // models; their names come from requests
+constexpr int64_t kUnsaidOutput = 4096;  // tokens reserved for a call without a limit, of a model without one
+
+std::unexpected<Error> cancelled() {
+  return fail(ErrorKind::cancelled, "cancelled");
+}
+
+/// Full jitter of a quarter: calls that failed together must not come back together.
+std::chrono::milliseconds jittered(std::chrono::milliseconds wait) {
+  static thread_local std::minstd_rand random{std::random_device{}()};
+  return std::chrono::milliseconds(
+      std::uniform_int_distribution<int64_t>(wait.count() * 3 / 4, wait.count())(random));
+}
+
+/// Where a model is and what is known of it.
+struct Route {
+  Model model;
+  Endpoint endpoint;
+  std::shared_ptr<Account> account;
+  std::shared_ptr<Learned> learned;
+};
+
+int64_t most_output(const Request& request, const Model& model) {
+  return request.parameters.max_tokens.value_or(model.max_output_tokens.value_or(kUnsaidOutput));
+}
+
+/// A token is at least a byte of what is sent; then there is what providers add: the marks of messages, the
+/// words around a tool, an image behind a URL.
+int64_t most_input(const Request& request, const Call& call) {
+  constexpr int64_t kAdded = 1000, kPerMessage = 16, kPerImage = 8000;
+  int64_t tokens = static_cast<int64_t>(call.body.size()) + kAdded;
+  for (const auto& message : request.messages) {
+    tokens += kPerMessage;
+    for (const auto& part : message.parts) tokens += part.type == Part::Type::image ? kPerImage : 0;
+  }
+  return tokens;
+}
+
+/// The most that one attempt can cost.
+std::optional<Cost> worst_cost(const Request& request, const Call& call, const Model& model) {
+  TokenUsage most;
+  // Writing to the provider's cache costs more than reading, and for an hour only when it is asked for.
+  (request.parameters.forwarded == "{}" ? most.cache_write_5m : most.cache_write_1h) =
+      most_input(request, call);
+  most.output = most_output(request, model);
+  const auto written = cost_of(most, model.prices);
+  most.input = std::exchange(most.cache_write_5m, 0) + std::exchange(most.cache_write_1h, 0);
+  const auto read = cost_of(most, model.prices);
+  if (!written || !read) return std::nullopt;
+  return Cost{std::max(written->nano_dollars, read->nano_dollars), true};
+}
+
+/// Usage of an attempt whose answer was lost.
+TokenUsage lost_usage(const Request& request, const Model& model) {
+  TokenUsage usage = estimate_usage(request);
+  usage.output = most_output(request, model);
+  return usage;
+}
+
+bool is_good(const Reply& reply) {
+  return reply.finish == Finish::tool || (reply.finish == Finish::stop && !reply.text.empty());
+}
+
+/// Whether an equal call would fail the same way, whoever makes it.
+bool is_final(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::auth:
+    case ErrorKind::config:
+    case ErrorKind::content_filter:
+    case ErrorKind::context_too_long:
+    case ErrorKind::judge_parse:
+    case ErrorKind::model_not_found:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+class Broker::Impl {
+ public:
+  Impl(asio::any_io_executor executor, Models models, BrokerOptions options)
+      : models_(std::move(models)),
+        options_(std::move(options)),
+        executor_(executor),
+        http_(executor),
+        scope_(executor) {}
+
+  Result<> start() {
+    for (const auto& [name, provider] : models_.providers()) {
+      ASSAY_TRY(auto account, Account::open(executor_, provider, options_.probe_after));
+      accounts_.emplace(name, std::move(account));
+    }
+    if (options_.cache_folder.empty()) return {};
+    ASSAY_TRY(cache_, ReplyCache::open(options_.cache_folder, options_.cache_bytes));
+    cache_bytes_ = cache_->bytes();
+    return {};
+  }
+
+  void complete(std::string request, Caller caller, Done done) {
+    if (closing_) {
+      asio::post(executor_, [done = std::move(done)]() mutable { done(cancelled()); });
+      return;
+    }
+    const auto call = calls_.emplace(calls_.end());
+    call->unwanted = caller.unwanted;
+    if (caller.unwanted && !std::exchange(watching_, true)) scope_.spawn("unwanted completions", watch());
+    scope_.spawn("completion", run(call, std::move(request), std::move(caller), std::move(done)));
+  }
+
+  Task<> close() {
+    closing_ = true;
+    for (const auto& call : calls_) cancel(call);
+    scope_.cancel();
+    co_await scope_.join();
+  }
+
+  const Models& models() const { return models_; }
+
+  BrokerStatus status() const {
+    BrokerStatus status = counted_;
+    for (const auto& [name, account] : accounts_) status.accounts.push_back(account->status());
+    status.calls = calls_.size();
+    status.cache_bytes = cache_bytes_;
+    return status;
+  }
+
+ private:
+  struct Active {
+    std::shared_ptr<const bool> unwanted;
+    // Shared: a posted cancellation may come after the call's end.
+    std::shared_ptr<asio::cancellation_signal> signal = std::make_shared<asio::cancellation_signal>();
+    bool cancelled = false;
+  };
+  using ActiveCall = std::list<Active>::iterator;
+
+  /// A cacheable call under way, and the equal ones that wait for its end.
+  struct Flight {
+    explicit Flight(asio::any_io_executor executor) : line(executor) {}
+    WaitingLine line;
+    std::optional<Result<Answered>> outcome;
+  };
+  /// What one attempt came to.
+  struct Attempt {
+    std::expected<Reply, Failure> result;
+    TokenUsage usage;          ///< when it is to be paid
+    bool renewed_key = false;  ///< ask again at once
+  };
+  /// One call between its attempts.
+  struct Progress {
+    uint64_t ticket = 0;
+    Deadline deadline;
+    int attempts = 0, changes = 0, billed = 0;
+    std::optional<Error> last;  ///< of the last attempt
+  };
+
+  void cancel(const Active& call) {
+    asio::post(executor_, [signal = call.signal] { signal->emit(asio::cancellation_type::terminal); });
+  }
+
+  Task<> watch() {
+    while (!closing_ && !calls_.empty()) {
+      for (auto& call : calls_)
+        if (call.unwanted && *call.unwanted && !std::exchange(call.cancelled, true)) cancel(call);
+      const bool slept = co_await sleep_until(Clock::now() + kUnwantedEvery);
+      if (!slept) break;
+    }
+    watching_ = false;
+  }
+
+  Task<> run(ActiveCall call, std::string request, Caller caller, Done done) {
+    const auto signal = call->signal;
+    auto answer = answered(std::move(request), std::move(caller));
+    auto outcome = co_await asio::co_spawn(executor_, std::move(answer),
+                                           asio::bind_cancellation_slot(signal->slot(), asio::use_awaitable));
+    calls_.erase(call);
+    ++counted_.outcomes[outcome ? "ok" : std::string(to_string(outcome.error().kind))];
+    if (outcome)
+      done(to_json(*outcome));
+    else
+      done(std::unexpected(std::move(outcome).error()));
+  }
+
+  Task<Result<Answered>> answered(std::string text, Caller caller) {
+    co_await asio::this_coro::throw_if_cancelled(false);
+    if (closing_ || (caller.unwanted && *caller.unwanted)) co_return cancelled();
+    ASSAY_CO_TRY(auto ask, ask_from(text));
+    ASSAY_CO_TRY(auto route, route_to(ask.model));
+    ask.request.model = route.model.name;
+    const bool limited = caller.purse && caller.purse->limited();
+    if (limited && !route.model.prices)
+      co_return fail(ErrorKind::config, "the run has a spend limit, but models.toml has no price for \"" +
+                                            ask.model + "\": give it one, or the run no limit");
+    auto built = build(route.endpoint, ask.request);
+    if (!built) co_return std::unexpected(std::move(built).error());
+    const auto deadline = deadline_of(caller, route);
+    const auto model = ask.model;
+    std::string key;
+    if (ask.cache.on)
+      key = cache_key({"1", route.account->provider().base_url, built->path, ask.cache.name, built->body});
+    // A limit of money holds only if the output has one. What is cut there is not kept, so it is no part of
+    // the key.
+    if (limited && !ask.request.parameters.max_tokens)
+      ask.request.parameters.max_tokens = most_output(ask.request, route.model);
+    auto outcome = co_await maybe_cached(std::move(key), std::move(route), std::move(ask.request),
+                                         std::move(caller), deadline);
+    if (!outcome) co_return std::unexpected(std::move(outcome.error()).with("model " + model));
+    co_return outcome;
+  }
+
+  Result<Route> route_to(const std::string& slug) {
+    ASSAY_TRY(auto model, models_.find(slug));
+    Route route;
+    route.account = accounts_.at(model.provider);
+    route.endpoint = route.account->provider().endpoint;
+    if (model.api) route.endpoint.dialect = *model.api;
+    if (learned_.size() >= kMostLearned) learned_.clear();
+    auto& learned =
+        learned_[model.provider + "\n" + model.name + "\n" + std::string(to_string(route.endpoint.dialect))];
+    if (!learned) learned = std::make_shared<Learned>(executor_);
+    route.learned = learned;
+    route.model = std::move(model);
+    return route;
+  }
+
+  static Deadline deadline_of(const Caller& caller, const Route& route) {
+    return std::min(caller.deadline, Clock::now() + route.account->provider().give_up);
+  }
+
+  // --- the cache -------------------------------------------------------------------------------------------
+
+  /// `key` empty: not to be kept.
+  Task<Result<Answered>> maybe_cached(std::string key, Route route, Request request, Caller caller,
+                                      Deadline deadline) {
+    if (key.empty())
+      co_return co_await asked(std::move(route), std::move(request), std::move(caller), deadline);
+    // Calls of runs with and without a limit may be cut differently.
+    const std::string equal = key + (caller.purse && caller.purse->limited() ? "+" : "");
+    while (flights_.contains(equal)) {
+      const auto flight = flights_.at(equal);
+      const bool landed = co_await flight->line.wait(deadline);
+      if (!landed) {
+        const bool was_cancelled = co_await is_cancelled();
+        if (was_cancelled) co_return cancelled();
+        co_return fail(ErrorKind::timeout, "an equal call that is under way did not end in time");
+      }
+      if (*flight->outcome) {
+        ++counted_.coalesced;
+        co_return given_before(**flight->outcome, route);
+      }
+      if (is_final(flight->outcome->error().kind)) co_return std::unexpected(flight->outcome->error());
+    }
+    const auto flight = std::make_shared<Flight>(executor_);
+    flights_.emplace(equal, flight);
+    auto outcome =
+        co_await kept_or_asked(key, std::move(route), std::move(request), std::move(caller), deadline);
+    flights_.erase(equal);
+    flight->outcome = outcome;
+    flight->line.wake_all();
+    co_return outcome;
+  }
+
+  static Answered given_before(Answered answered, const Route& route) {
+    answered.from_cache = true;
+    answered.cost = route.model.prices ? std::optional<int64_t>(0) : std::nullopt;
+    return answered;
+  }
+
+  Task<Result<Answered>> kept_or_asked(std::string key, Route route, Request request, Caller caller,
+                                       Deadline deadline) {
+    auto kept = co_await find(key);
+    if (kept) {
+      ++counted_.cache_hits;
+      co_return given_before(std::move(*kept), route);
+    }
+    ++counted_.cache_misses;
+    auto outcome = co_await asked(std::move(route), std::move(request), std::move(caller), deadline);
+    if (outcome && is_good(outcome->reply)) co_await keep(std::move(key), to_json(*outcome));
+    co_return outcome;
+  }
+
+  Task<std::optional<Answered>> find(std::string key) {
+    if (!cache_) co_return std::nullopt;
+    ReplyCache* cache = cache_.get();
+    auto text = co_await on_disk(disk_, [cache, key = std::move(key)] { return cache->find(key); });
+    if (!text) co_return std::nullopt;
+    auto answered = answered_from(*text);
+    if (!answered) co_return std::nullopt;
+    co_return std::move(*answered);
+  }
+
+  Task<> keep(std::string key, std::string text) {
+    if (!cache_) co_return;
+    ReplyCache* cache = cache_.get();
+    cache_bytes_ = co_await on_disk(disk_, [cache, key = std::move(key), text = std::move(text)] {
+      cache->keep(key, text);
+      return cache->bytes();
+    });
+  }
+
+  // --- asking ----------------------------------------------------------------------------------------------
+
+  Task<Result<Answered>> asked(Route route, Request request, Caller caller, Deadline deadline) {
+    bool probing = false;
+    if (request.structure)
+      probing = co_await route.learned->probe(std::min(deadline, Clock::now() + kProbeWait));
+    const auto learned = route.learned;
+    auto outcome = co_await attempts(std::move(route), std::move(request), std::move(caller), deadline);
+    if (probing && outcome) learned->found();
+    if (probing && !outcome) learned->gave_up();
+    co_return outcome;
+  }
+
+  Task<Result<Answered>> attempts(Route route, Request asked, Caller caller, Deadline deadline) {
+    Progress progress;
+    progress.ticket = ++tickets_;
+    progress.deadline = deadline;
+    for (;;) {
+      Request request = asked;
+      auto changes = route.learned->apply(request, route.endpoint.dialect);
+      ASSAY_CO_TRY(auto call, build(route.endpoint, request));
+      for (const auto& name : call.left_out) changes.push_back(name + " left out");
+      auto attempt = co_await attempted(route, request, call, caller, progress);
+      if (!attempt) co_return given_up(std::move(attempt).error(), progress);
+      if (attempt->result) co_return answered_with(route, *attempt, std::move(changes));
+      Failure& failure = attempt->result.error();
+      auto next = after(route, request, failure, attempt->renewed_key, progress);
+      if (!next) co_return std::unexpected(std::move(next).error());
+      ++counted_.retries;
+      if (*next <= Clock::now()) continue;
+      const bool slept = co_await sleep_until(*next);
+      if (!slept) co_return cancelled();
+    }
+  }
+
+  /// When to try again, or why not to.
+  Result<Deadline> after(const Route& route, const Request& request, const Failure& failure, bool renewed_key,
+                         Progress& progress) {
+    ++progress.attempts;
+    progress.last = failure.error;
+    if (!failure.request_id.empty()) progress.last->message += " (request " + failure.request_id + ")";
+    const auto now = Clock::now();
+    const bool changeable =
+        failure.remedy == Remedy::change_parameter || failure.remedy == Remedy::weaker_structure;
+    if (renewed_key && progress.attempts <= kMostChanges) return now;
+    if (changeable && ++progress.changes <= kMostChanges) {
+      const auto lesson = route.learned->learn(request, failure, route.endpoint.dialect);
+      if (lesson.value_or(false))
+        log::info("a model does not take all of a request: asked otherwise from now on",
+                  {{"model", route.model.slug}, {"why", failure.error.message}});
+      if (lesson) return now;
+    }
+    if (failure.remedy != Remedy::retry) return std::unexpected(*progress.last);
+    if (failure.possibly_billed || failure.usage) ++progress.billed;
+    if (progress.billed >= kMostBilled) return given_up(std::nullopt, progress);
+    const auto when = now + wait_before(failure, progress.attempts);
+    if (when >= progress.deadline) return given_up(std::nullopt, progress);
+    return when;
+  }
+
+  /// Besides what the account waits for.
+  std::chrono::milliseconds wait_before(const Failure& failure, int attempts) const {
+    constexpr int kPatient = 3;  // what the provider asked for is enough for the first few
+    if (failure.retry_after.value_or(0ms) > 0ms) attempts -= kPatient;
+    if (attempts <= 0) return 0ms;
+    const auto wait = std::min<std::chrono::milliseconds>(
+        kLongestBackoff, options_.first_backoff * (1 << std::min(attempts - 1, 10)));
+    return jittered(wait);
+  }
+
+  /// `error` ended the waiting, or time is up: with what the attempts so far brought.
+  static std::unexpected<Error> given_up(std::optional<Error> error, const Progress& progress) {
+    if (error && error->kind != ErrorKind::timeout && error->kind != ErrorKind::rate_limited)
+      return std::unexpected(*error);
+    if (!progress.last) return std::unexpected(error.value_or(Error{ErrorKind::timeout, "no time was left"}));
+    Error last = *progress.last;
+    last.message += "; given up after " + std::to_string(progress.attempts) +
+                    (progress.attempts == 1 ? " attempt" : " attempts");
+    if (error) last.message += ": " + error->message;
+    return std::unexpected(std::move(last));
+  }
+
+  static Answered answered_with(const Route& route, Attempt& attempt, std::vector<std::string> changes) {
+    Answered answered;
+    answered.reply = std::move(*attempt.result);
+    answered.usage = attempt.usage;
+    if (const auto cost = cost_of(attempt.usage, route.model.prices)) answered.cost = cost->nano_dollars;
+    answered.changes = std::move(changes);
+    return answered;
+  }
+
+  /// One request and its answer. An error: it could not be sent at all.
+  Task<Result<Attempt>> attempted(const Route& route, const Request& request, const Call& call,
+                                  const Caller& caller, const Progress& progress) {
+    Purse* const purse = caller.purse.get();
+    const auto worst = worst_cost(request, call, route.model);
+    const int64_t most = purse != nullptr && purse->limited() && worst ? worst->nano_dollars : 0;
+    if (purse != nullptr) {
+      auto reserved = co_await purse->reserve(most, progress.deadline);
+      if (!reserved) co_return std::unexpected(std::move(reserved).error());
+    }
+    auto turn = co_await route.account->admit(progress.ticket, route.model.name, estimate_usage(request),
+                                              progress.deadline);
+    if (!turn) {
+      if (purse != nullptr) purse->release(most);
+      co_return std::unexpected(std::move(turn).error());
+    }
+    auto exchange = co_await http_.exchange(http_request(route, call, turn->key, progress.deadline));
+    const bool abandoned = !exchange.response && exchange.response.error().kind == ErrorKind::cancelled;
+    Attempt attempt = read(route, request, exchange, turn->key);
+    const bool pays =
+        attempt.result.has_value() || attempt.result.error().usage || attempt.result.error().possibly_billed;
+    Account::Ending ending;
+    if (exchange.response) ending.headers = &exchange.response->headers;
+    if (!attempt.result) ending.failure = &attempt.result.error();
+    if (pays) ending.usage = &attempt.usage;
+    ending.timed_out = exchange.timed_out;
+    ending.abandoned = abandoned;
+    attempt.renewed_key = route.account->finish(*turn, ending);
+    settle(purse, most, pays, attempt.usage, route.model);
+    if (abandoned) co_return cancelled();
+    co_return attempt;
+  }
+
+  void settle(Purse* purse, int64_t reserved, bool pays, const TokenUsage& usage, const Model& model) {
+    if (!pays) {
+      if (purse != nullptr) purse->release(reserved);
+      return;
+    }
+    const auto cost = cost_of(usage, model.prices);
+    all_.settle(0, cost, usage);
+    if (purse != nullptr) purse->settle(reserved, cost, usage);
+    counted_.spend = all_.spend();
+  }
+
+  static http::Request http_request(const Route& route, const Call& call, const std::string& key,
+                                    Deadline deadline) {
+    const Provider& provider = route.account->provider();
+    http::Request request;
+    request.method = "POST";
+    request.url = provider.base_url + call.path;
+    request.body = call.body;
+    request.headers = call.headers;
+    if (!key.empty()) request.headers.emplace_back(call.key_header, call.key_prefix + key);
+    request.ca_file = provider.ca_file;
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(std::max(deadline - Clock::now(), Clock::duration(1ms)));
+    request.timeout = std::min(provider.timeout, left);
+    request.connect_timeout = std::min<std::chrono::milliseconds>(kConnectTimeout, request.timeout);
+    request.response_limit_bytes = kResponseLimit;
+    request.multiplex = true;
+    request.send_once = true;
+    return request;
+  }
+
+  static Attempt read(const Route& route, const Request& request, http::Exchange& exchange,
+                      const std::string& key) {
+    Attempt attempt;
+    if (exchange.response) {
+      Answer answer{exchange.response->status, exchange.response->headers,
+                    std::move(exchange.response->body)};
+      const auto now =
+          std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
+      attempt.result = decode(route.endpoint.dialect, answer, now, key);
+    } else {
+      Error error = std::move(exchange.response.error());
+      if (exchange.timed_out) error.kind = ErrorKind::timeout;
+      attempt.result = std::unexpected(failure_without_answer(
+          std::move(error).with("the model endpoint at " + route.account->provider().base_url),
+          exchange.sent));
+    }
+    if (attempt.result)
+      attempt.usage = attempt.result->usage.value_or(estimate_usage(request, *attempt.result));
+    else
+      attempt.usage = attempt.result.error().usage.value_or(lost_usage(request, route.model));
+    return attempt;
+  }
+
+  Models models_;
+  BrokerOptions options_;
+  asio::any_io_executor executor_;
+  http::Client http_;
+  std::map<std::string, std::shared_ptr<Account>> accounts_;
+  std::unordered_map<std::string, std::shared_ptr<Learned>> learned_;
+  std::unordered_map<std::string, std::shared_ptr<Flight>> flights_;
+  std::unique_ptr<ReplyCache> cache_;  ///< used on the thread of disk_ only
+  int64_t cache_bytes_ = 0;
+  Purse all_{executor_, std::nullopt};
+  BrokerStatus counted_;
+  std::list<Active> calls_;
+  uint64_t tickets_ = 0;
+  bool watching_ = false;
+  bool closing_ = false;
+  asio::thread_pool disk_{1};
+  Scope scope_;
+};
+
+Broker::Broker(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Broker::~Broker() = default;
+
+Result<std::unique_ptr<Broker>> Broker::start(asio::any_io_executor executor, Models models,
+                                              BrokerOptions options) {
+  auto impl = std::make_unique<Impl>(executor, std::move(models), std::move(options));
+  ASSAY_OK(impl->start());
+  return std::unique_ptr<Broker>(new Broker(std::move(impl)));
+}
+
+void Broker::complete(std::string request_json, Caller caller, Done done) {
+  impl_->complete(std::move(request_json), std::move(caller), std::move(done));
+}
+
+Task<> Broker::close() {
+  co_await impl_->close();
+}
+
+const Models& Broker::models() const {
+  return impl_->models();
+}
+
+BrokerStatus Broker::status() const {
+  return impl_->status();
+}
+
+}  // namespace assay::llm
