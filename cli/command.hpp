@@ -26,9 +26,11 @@ void declare_run(CLI::App& app, Chosen& chosen);
 void declare_submit(CLI::App& app, Chosen& chosen);
 void declare_serve(CLI::App& app, Chosen& chosen);
 void declare_evaluators(CLI::App& app, Chosen& chosen);
+void declare_evaluators_new(CLI::App& evaluators, Chosen& chosen);  ///< under `evaluators`
 void declare_key(CLI::App& app, Chosen& chosen);
 void declare_doctor(CLI::App& app, Chosen& chosen);
 void declare_runs(CLI::App& app, Chosen& chosen);  ///< and `workers`
+void declare_mock_llm(CLI::App& app, Chosen& chosen);
 
 /// Prints "assay: MESSAGE" on stderr; the exit code that fits the kind.
 int report(const Error& error);

@@ -1,19 +1,15 @@
 #include "cli/evaluation_file.hpp"
 
-#include <toml++/toml.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cmath>
 #include <filesystem>
-#include <limits>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <sstream>
 
 #include "cli/data_file.hpp"
+#include "cli/table_reader.hpp"
 #include "core/fd.hpp"
 #include "core/json.hpp"
 #include "core/requirement.hpp"
@@ -23,170 +19,6 @@ namespace assay::cli {
 namespace {
 
 constexpr size_t kFileLimitBytes = size_t{1} << 20;
-constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-
-using Names = std::vector<std::string>;
-
-std::string joined(const Names& names) {
-  std::string text;
-  for (const auto& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
-/// What is wrong with the file, in the order of its lines.
-class Faults {
- public:
-  explicit Faults(std::string path) : path_(std::move(path)) {}
-  void add(const toml::source_region& where, std::string what) {
-    found_.emplace(where.begin.line, std::move(what));
-  }
-  bool empty() const { return found_.empty(); }
-  std::unexpected<Error> error() {
-    std::string text;
-    for (const auto& [line, what] : found_)
-      text += (text.empty() ? "" : "\n") + path_ + ":" + std::to_string(line) + ": " + what;
-    return fail(ErrorKind::config, std::move(text));
-  }
-
- private:
-  std::string path_;
-  std::multimap<toml::source_index, std::string> found_;  // by line
-};
-
-/// Reads the keys of one table. A key that nobody asked for is a fault when the reader is done with.
-class TableReader {
- public:
-  /// `place` is how messages name the table: "sample", "evaluator 2"; empty for the file's top.
-  TableReader(const toml::table& table, std::string place, Faults& faults)
-      : table_(table), place_(std::move(place)), faults_(faults) {}
-  TableReader(const TableReader&) = delete;
-  TableReader& operator=(const TableReader&) = delete;
-  ~TableReader() {
-    for (const auto& [key, node] : table_) {
-      const std::string name(key.str());
-      if (std::ranges::find(known_, name) != known_.end()) continue;
-      const auto meant = nearest(name, known_);
-      faults_.add(key.source(),
-                  "unknown key " + named(name) +
-                      (meant ? "; did you mean " + *meant + "?" : "; the keys here are " + joined(known_)));
-    }
-  }
-
-  const toml::node* find(const std::string& key) {
-    known_.push_back(key);
-    return table_.get(key);
-  }
-  std::string text(const std::string& key) {
-    const auto* node = find(key);
-    if (node == nullptr) return {};
-    if (const auto* value = node->as_string()) return value->get();
-    wrong(*node, key, "a string");
-    return {};
-  }
-  std::vector<std::string> texts(const std::string& key) {
-    std::vector<std::string> list;
-    const auto* node = find(key);
-    if (node == nullptr) return list;
-    const auto* array = node->as_array();
-    const auto is_text = [](const auto& element) { return element.is_string(); };
-    if (array == nullptr || !std::ranges::all_of(*array, is_text)) {
-      wrong(*node, key, "a list of strings");
-      return list;
-    }
-    for (const auto& element : *array) list.push_back(element.as_string()->get());
-    return list;
-  }
-  std::string required_text(const std::string& key, const std::string& for_what) {
-    std::string value = text(key);
-    if (value.empty() && (!has(key) || table_.get(key)->is_string())) missing(key, for_what);
-    return value;
-  }
-  std::optional<int64_t> integer(const std::string& key, int64_t low, int64_t high = kMost) {
-    const auto* node = find(key);
-    if (node == nullptr) return std::nullopt;
-    const auto* value = node->as_integer();
-    if (value == nullptr) {
-      wrong(*node, key, "a whole number");
-    } else if (value->get() < low || value->get() > high) {
-      const std::string range = high == kMost ? "at least " + std::to_string(low)
-                                              : "from " + std::to_string(low) + " to " + std::to_string(high);
-      faults_.add(node->source(), named(key) + " must be " + range + ", not " + std::to_string(value->get()));
-    } else {
-      return value->get();
-    }
-    return std::nullopt;
-  }
-  std::optional<double> number(const std::string& key) {
-    const auto* node = find(key);
-    if (node == nullptr) return std::nullopt;
-    const auto value = node->value<double>();
-    if (value && node->is_number() && std::isfinite(*value)) return value;
-    wrong(*node, key, "a number");
-    return std::nullopt;
-  }
-  const toml::table* table(const std::string& key) {
-    const auto* node = find(key);
-    if (node == nullptr) return nullptr;
-    if (!node->is_table()) wrong(*node, key, "a table");
-    return node->as_table();
-  }
-  /// A table as JSON, "{}" when there is none.
-  std::string json(const std::string& key) {
-    const auto* value = table(key);
-    if (value == nullptr) return "{}";
-    if (!is_finite(*value)) {
-      faults_.add(value->source(), named(key) + " holds nan or inf, which JSON cannot carry");
-      return "{}";
-    }
-    std::ostringstream out;
-    out << toml::json_formatter{*value, toml::format_flags::quote_dates_and_times};
-    const auto parsed = parse_json(out.str());
-    if (!parsed) faults_.add(value->source(), named(key) + ": " + parsed.error().message);
-    return parsed ? dump_json(*parsed) : "{}";
-  }
-
-  bool has(const std::string& key) const { return table_.contains(key); }
-  const toml::source_region& source() const { return table_.source(); }
-  /// "sample.file"; evaluators are numbered: "file of evaluator 2".
-  std::string named(const std::string& key) const {
-    if (place_.empty()) return key;
-    return place_.contains(' ') ? key + " of " + place_ : place_ + "." + key;
-  }
-  void wrong(const toml::node& node, const std::string& key, const std::string& expected) {
-    faults_.add(node.source(), named(key) + " must be " + expected);
-  }
-  void missing(const std::string& key, const std::string& for_what) {
-    faults_.add(source(), named(key) + " is missing: " + for_what);
-  }
-  void fault(const std::string& key, std::string what) {
-    faults_.add(table_.get(key)->source(), std::move(what));
-  }
-
- private:
-  static bool is_finite(const toml::node& node) {
-    if (const auto* value = node.as_floating_point()) return std::isfinite(value->get());
-    if (const auto* list = node.as_array())
-      return std::ranges::all_of(*list, [](const auto& e) { return is_finite(e); });
-    if (const auto* level = node.as_table())
-      for (const auto& [key, value] : *level)
-        if (!is_finite(value)) return false;
-    return true;
-  }
-
-  const toml::table& table_;
-  std::string place_;
-  Faults& faults_;
-  Names known_;
-};
-
-/// A word of a fixed set; a fault names the set.
-bool is_one_of(TableReader& reader, const std::string& key, const std::string& word, const Names& words) {
-  if (std::ranges::find(words, word) != words.end()) return true;
-  const auto meant = nearest(word, words);
-  reader.fault(key, "unknown " + key + " \"" + word + "\"" +
-                        (meant ? "; did you mean " + *meant + "?" : "; it is one of " + joined(words)));
-  return false;
-}
 
 /// Paths in the file are relative to the file.
 std::string beside(const std::string& evaluation_file, const std::string& path) {
@@ -464,13 +296,7 @@ void read_top(const toml::table& table, EvaluationFile& file, Faults& faults) {
 
 Result<EvaluationFile> load_evaluation_file(const std::string& path) {
   ASSAY_TRY(const std::string text, read_file(path, kFileLimitBytes));
-  toml::table table;
-  try {
-    table = toml::parse(text, path);
-  } catch (const toml::parse_error& e) {
-    return fail(ErrorKind::config,
-                path + ":" + std::to_string(e.source().begin.line) + ": " + std::string(e.description()));
-  }
+  ASSAY_TRY(const toml::table table, parse_toml(path, text));
   EvaluationFile file;
   file.path = path;
   Faults faults(path);

@@ -1,13 +1,18 @@
 // `assay evaluators test`: one evaluator file in the real sandbox, without API or run. This is how authors
 // work.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "cli/command.hpp"
 #include "cli/data_file.hpp"
+#include "cli/file_watch.hpp"
 #include "core/async/scope.hpp"
 #include "core/fd.hpp"
 #include "core/log.hpp"
@@ -30,7 +35,13 @@ struct TestOptions {
   std::vector<std::string> grants;
   std::vector<std::string> requirements;
   bool json = false;
+  bool watch = false;
 };
+
+/// Where `assay evaluators new` puts an evaluator's items.
+std::string items_beside(const std::string& file) {
+  return std::filesystem::path(file).replace_extension(".items.jsonl").string();
+}
 
 std::string extensions() {
   std::string list;
@@ -123,14 +134,18 @@ void print_outcome(const TestOptions& options, int64_t index, const Outcome& out
               static_cast<double>(usage.memory_bytes) / 1024);
 }
 
-/// The items to test on, one after another: of --items, of --item, or one that is empty.
+/// The items to test on, one after another: of --items, of --item, of the file beside the evaluator, or one
+/// that is empty.
 class Items {
  public:
   static Result<Items> open(const TestOptions& options) {
     Items items;
     items.single_ = options.item.empty() ? "{}" : options.item;
-    if (!options.items.empty()) {
-      ASSAY_TRY(auto file, DataFile::open(options.items));
+    std::string path = options.items;
+    if (path.empty() && options.item.empty() && std::filesystem::exists(items_beside(options.file)))
+      path = items_beside(options.file);
+    if (!path.empty()) {
+      ASSAY_TRY(auto file, DataFile::open(path));
       items.file_ = std::move(file);
     }
     return items;
@@ -145,14 +160,71 @@ class Items {
   std::optional<DataFile> file_;
 };
 
-Task<> test(TestOptions options, int& exit) {
-  const auto executor = co_await asio::this_coro::executor;
+/// Reads the evaluator and its items, and evaluates each; the exit code.
+Task<int> test_once(sandbox::Pool& pool, const TestOptions& options) {
   auto program = program_of(options);
   auto items = Items::open(options);
-  if (!program || !items) {
-    exit = report(!program ? program.error() : items.error());
+  if (!program || !items) co_return report(!program ? program.error() : items.error());
+  const auto prepared = co_await pool.prepare(*program);
+  if (!prepared) co_return report(prepared.error());
+  int exit = kPassed;
+  for (int64_t index = 0;; ++index) {
+    auto text = items->next();
+    if (!text) co_return report(text.error());
+    if (!*text) co_return exit;
+    auto item = complete_item(**text, index);
+    if (!item) co_return report(std::move(item.error()).with("item " + std::to_string(index)));
+    const auto outcome = co_await pool.evaluate(*program, std::move(*item));
+    if (outcome.error.kind == ErrorKind::cancelled) co_return exit;
+    print_outcome(options, index, outcome);
+    if (outcome.verdict == Verdict::errored) exit = kFailed;
+  }
+}
+
+/// Again and again, whenever the evaluator or its items are saved, until it is cancelled.
+Task<> test_on_save(sandbox::Pool& pool, const TestOptions& options, int& exit) {
+  std::vector<std::string> files{options.file};
+  if (options.item.empty())
+    files.push_back(options.items.empty() ? items_beside(options.file) : options.items);
+  auto watch = FileWatch::open(co_await asio::this_coro::executor, files);
+  if (!watch) {
+    exit = report(watch.error());
     co_return;
   }
+  const bool screen = ::isatty(STDOUT_FILENO) == 1;
+  for (;;) {
+    if (screen) std::printf("\033[H\033[2J\033[3J");
+    co_await test_once(pool, options);
+    const bool cancelled = co_await is_cancelled();
+    if (cancelled) co_return;
+    if (!options.json) std::printf("watching %s; Ctrl-C ends\n", options.file.c_str());
+    std::fflush(stdout);
+    const auto changed = co_await watch->changed();
+    if (changed) continue;
+    if (changed.error().kind != ErrorKind::cancelled) exit = report(changed.error());
+    co_return;
+  }
+}
+
+Task<> cancel_at_signal(Scope& work) {
+  asio::signal_set signals(co_await asio::this_coro::executor, SIGINT, SIGTERM);
+  const auto [error, number] = co_await signals.async_wait(asio::as_tuple(asio::use_awaitable));
+  if (!error) work.cancel();
+}
+
+Task<> test_until_signal(sandbox::Pool& pool, const TestOptions& options, int& exit) {
+  const auto executor = co_await asio::this_coro::executor;
+  Scope work(executor), signals(executor);
+  exit = kPassed;
+  work.spawn("tests", test_on_save(pool, options, exit));
+  signals.spawn("signals", cancel_at_signal(work));
+  co_await work.join();
+  signals.cancel();
+  co_await signals.join();
+}
+
+Task<> test(TestOptions options, int& exit) {
+  const auto executor = co_await asio::this_coro::executor;
   const auto choice = daemon::SandboxSettings::from_environment(options.sandbox_mode);
   if (!choice) {
     exit = report(choice.error());
@@ -164,22 +236,13 @@ Task<> test(TestOptions options, int& exit) {
     exit = report(pool.error());
     co_return;
   }
-  auto prepared = co_await sandbox::check_requirements(**pool, choice->require);
-  if (prepared) prepared = co_await (*pool)->prepare(*program);
-  exit = prepared ? kPassed : report(prepared.error());
-  for (int64_t index = 0; prepared; ++index) {
-    auto text = items->next();
-    if (!text) exit = report(text.error());
-    if (!text || !*text) break;
-    auto item = complete_item(**text, index);
-    if (!item) {
-      exit = report(std::move(item.error()).with("item " + std::to_string(index)));
-      break;
-    }
-    const auto outcome = co_await (*pool)->evaluate(*program, std::move(*item));
-    print_outcome(options, index, outcome);
-    if (outcome.verdict == Verdict::errored) exit = kFailed;
-  }
+  const auto met = co_await sandbox::check_requirements(**pool, choice->require);
+  if (!met)
+    exit = report(met.error());
+  else if (options.watch)
+    co_await test_until_signal(**pool, options, exit);
+  else
+    exit = co_await test_once(**pool, options);
   co_await (*pool)->close();
 }
 
@@ -198,13 +261,16 @@ int run_test(const TestOptions& options) {
 void declare_evaluators(CLI::App& app, Chosen& chosen) {
   auto* evaluators = app.add_subcommand("evaluators", "work on evaluators");
   evaluators->require_subcommand(1);
+  declare_evaluators_new(*evaluators, chosen);
   auto* test =
       evaluators->add_subcommand("test", "run one evaluator file in the sandbox and print each outcome");
   auto options = std::make_shared<TestOptions>();
   test->add_option("file", options->file, "the evaluator: its name ends in " + extensions())->required();
   auto* item =
       test->add_option("--item", options->item, "one item as JSON, whole or in part: {\"sample\":\"42\"}");
-  test->add_option("--items", options->items, "a file of items, JSON lines")->excludes(item);
+  test->add_option("--items", options->items,
+                   "a file of items, JSON lines; default NAME.items.jsonl beside the file")
+      ->excludes(item);
   test->add_option("--params", options->params, "parameters of the evaluator, a JSON object");
   test->add_option("--wall", options->wall, "wall limit of one item, such as 2s");
   test->add_option("--grant", options->grants, "let it use assay.run_candidate")
@@ -214,6 +280,7 @@ void declare_evaluators(CLI::App& app, Chosen& chosen) {
   test->add_option("--sandbox", options->sandbox_mode, "demand a jail mode")
       ->check(CLI::IsMember({"full", "userns", "nons"}));
   test->add_flag("--json", options->json, "print one JSON outcome a line");
+  test->add_flag("--watch", options->watch, "run again whenever the evaluator or its items are saved");
   test->callback([options, &chosen] { chosen = [options] { return run_test(*options); }; });
 }
 

@@ -27,6 +27,7 @@ int run(int argc, char** argv) {
   declare_evaluators(app, chosen);
   declare_key(app, chosen);
   declare_doctor(app, chosen);
+  declare_mock_llm(app, chosen);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -1,9 +1,11 @@
 """The SDK as an author has it: installed by itself, found by CMake and pkg-config, without anything of Assay's."""
+import ast
 import ctypes
 import json
 import os
 import shutil
 import subprocess
+import sys
 
 from harness import SOURCE, Case, main
 
@@ -56,6 +58,60 @@ class Sdk(Case):
         run(COMPILER, "-std=c++20", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-fvisibility=hidden", *flags,
             SOURCE / "examples/plugin/words.cpp", "-o", library)
         self.check(library)
+
+    def test_what_evaluators_new_writes_in_cpp_is_built_against_it(self):
+        prefix = self.installed()
+        out, _ = self.assay("evaluators", "new", "--language", "cpp", "short-answer")
+        self.assertEqual(out.split(), [f"short-answer/{name}" for name in
+                                       ("short-answer.cpp", "short-answer.items.jsonl", "CMakeLists.txt")])
+        build = self.folder / "build"
+        run("cmake", "-S", self.folder / "short-answer", "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}",
+            f"-DCMAKE_CXX_COMPILER={COMPILER}", "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror")
+        run("cmake", "--build", build)
+        entry = Entry.in_dll(ctypes.CDLL(str(build / "short-answer.so")), "assay_plugin")
+        (described,) = json.loads(entry.describe)["evaluators"]
+        self.assertEqual(described["name"], "short-answer")
+
+
+class Python(Case):
+    """sdk/python: what evaluators see, outside the sandbox."""
+    PACKAGE = SOURCE / "sdk" / "python"
+
+    def python(self, program):
+        return run(sys.executable, "-c", program, env={**os.environ, "PYTHONPATH": f"{self.PACKAGE}:{SOURCE / 'examples/evaluators'}",
+                                                       "PYTHONDONTWRITEBYTECODE": "1"})
+
+    def test_examples_run_with_it(self):
+        score = self.python("""
+import assay, keywords, unit_tests
+item: assay.Item = {"id": "1", "index": 0, "metadata": {}, "sample": {"input": None, "output": "Paris", "text": "Paris"},
+                    "ground_truth": {"input": None, "output": "paris seine", "text": "paris seine"}}
+assert keywords.run_evaluation(item)["score"] == 0.5
+assay.params.update(function="add", cases=[[[1, 2], 3]])
+try:
+    unit_tests.run_evaluation(item)
+    raise SystemExit("it ran without a sandbox")
+except RuntimeError as error:
+    assert "sandbox" in str(error)
+def fake(**program):
+    assert program["language"] == "python"
+    return {"exit_code": 0, "stdout": "3\\n", "stderr": "", "wall_ms": 1, "cpu_ms": 1, "memory_bytes": 1}
+assay.run_candidate = fake
+print(unit_tests.run_evaluation(item)["score"])
+""")
+        self.assertEqual(score.strip(), "1.0")
+
+    def test_it_has_the_signatures_of_the_sandbox(self):
+        def functions(path):
+            tree = ast.parse(path.read_text())
+            return {node.name: [argument.arg for argument in node.args.kwonlyargs]
+                    for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        ours, theirs = functions(self.PACKAGE / "assay/__init__.py"), functions(SOURCE / "sandbox/runtime/process/python_runner.py")
+        for name, arguments in ours.items():
+            if name in theirs:
+                self.assertEqual(arguments, theirs[name], name)
+        self.assertIn("run_candidate", theirs)
+        self.assertTrue((self.PACKAGE / "assay/py.typed").exists())
 
 
 if __name__ == "__main__":
