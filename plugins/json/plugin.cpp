@@ -16,6 +16,7 @@ using assay::Failure;
 using assay::Item;
 using assay::Params;
 using assay::Score;
+using assay::plugins::checked;
 using assay::plugins::Sides;
 using assay::plugins::word;
 
@@ -27,7 +28,7 @@ class Valid {
     "max_in_flight": 64})";
 
   explicit Valid(const Params& params)
-      : sides_(params),
+      : sides_(checked(describe, params)),
         top_level_(word(params, "top_level", {"any", "object_or_array"}) == "any"
                        ? TopLevel::any
                        : TopLevel::object_or_array) {}
@@ -51,7 +52,7 @@ class Fits {
       "schema": {"type": ["object", "boolean"], "description": "JSON Schema of drafts 6 to 2020-12"}}},
     "max_in_flight": 64})";
 
-  explicit Fits(const Params& params) : sides_(params), schema_(compiled(params)) {}
+  explicit Fits(const Params& params) : sides_(checked(describe, params)), schema_(compiled(params)) {}
 
   Score evaluate(const Item& item) const {
     const auto document = read_json(sides_.output(item));
@@ -85,7 +86,7 @@ class Diff {
     "max_in_flight": 64})";
 
   explicit Diff(const Params& params)
-      : sides_(params),
+      : sides_(checked(describe, params)),
         strings_(word(params, "strings", {"parse", "preserve"}) == "parse" ? Strings::parse
                                                                            : Strings::preserve) {}
 

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "plugins/common/parameters.hpp"
 #include "plugins/judge/evaluation.hpp"
 
 namespace {
@@ -33,8 +34,8 @@ class Judge {
     "services": ["assay.llm/1"], "max_in_flight": 1024})";
 
   explicit Judge(const assay::Params& params)
-      : settings_(std::make_shared<const assay::judge::Settings>(assay::judge::settings_from(params.all()))) {
-  }
+      : settings_(std::make_shared<const assay::judge::Settings>(
+            assay::judge::settings_from(assay::plugins::checked(describe, params).all()))) {}
 
   void evaluate(const assay::Call& call) const { assay::judge::evaluate(settings_, call); }
 

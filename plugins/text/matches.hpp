@@ -20,6 +20,7 @@
 namespace assay::text {
 
 using plugins::amount;
+using plugins::checked;
 using plugins::flag;
 using plugins::Sides;
 using plugins::word;
@@ -44,7 +45,7 @@ class Exact {
     "max_in_flight": 64})";
 
   explicit Exact(const Params& params)
-      : sides_(params),
+      : sides_(checked(describe, params)),
         normalization_{.lowercase = flag(params, "ignore_case"),
                        .remove_punctuation = flag(params, "ignore_punctuation"),
                        .remove_articles = flag(params, "ignore_articles"),
@@ -70,7 +71,9 @@ class Contains {
     "max_in_flight": 64})";
 
   explicit Contains(const Params& params)
-      : sides_(params), any_(word(params, "match", {"all", "any"}) == "any"), letters_(letters_of(params)) {
+      : sides_(checked(describe, params)),
+        any_(word(params, "match", {"all", "any"}) == "any"),
+        letters_(letters_of(params)) {
     for (size_t i = 0; const auto part = params.text("parts." + std::to_string(i)); ++i)
       parts_.emplace_back(*part);
     if (params.has("parts") && (parts_.empty() || params.has("parts." + std::to_string(parts_.size()))))
@@ -108,7 +111,7 @@ class Pattern {
     "max_in_flight": 64})";
 
   explicit Pattern(const Params& params)
-      : sides_(params),
+      : sides_(checked(describe, params)),
         match_(word(params, "match", {"search", "full", "extract"})),
         regex_(compiled(params)) {}
 
@@ -148,7 +151,7 @@ class Numeric {
     "max_in_flight": 64})";
 
   explicit Numeric(const Params& params)
-      : sides_(params),
+      : sides_(checked(describe, params)),
         which_(word(params, "which", {"last", "only"}) == "last" ? Which::last : Which::only),
         tolerance_{.absolute = amount(params, "absolute"), .relative = amount(params, "relative")} {}
 
@@ -175,7 +178,7 @@ class ChoiceLetter {
     "max_in_flight": 64})";
 
   explicit ChoiceLetter(const Params& params)
-      : sides_(params), letters_(params.text("letters").value_or("ABCD")) {
+      : sides_(checked(describe, params)), letters_(params.text("letters").value_or("ABCD")) {
     const bool capitals =
         std::ranges::all_of(letters_, [](char c) { return c >= 'A' && c <= 'Z'; }) && letters_.size() >= 2;
     if (!capitals || (params.has("letters") && !params.text("letters")))
@@ -207,9 +210,8 @@ class StringCheck {
     "max_in_flight": 64})";
 
   explicit StringCheck(const Params& params)
-      : sides_(params), operation_(word(params, "operation", {"", "eq", "ne", "like", "ilike"})) {
-    if (operation_.empty()) throw plugins::bad_parameter("operation", "one of eq, ne, like, ilike");
-  }
+      : sides_(checked(describe, params)),
+        operation_(word(params, "operation", {"eq", "ne", "like", "ilike"})) {}
 
   Score evaluate(const Item& item) const {
     const std::string output = sides_.output(item);

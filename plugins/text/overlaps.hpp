@@ -18,6 +18,7 @@
 
 namespace assay::text {
 
+using plugins::checked;
 using plugins::flag;
 using plugins::Sides;
 using plugins::word;
@@ -38,7 +39,7 @@ class Levenshtein {
  public:
   static constexpr std::string_view describe =
       R"({"name": "levenshtein", "summary": "1 - edit distance / length of the longer text, as autoevals'", )" ASSAY_SIDES_ONLY;
-  explicit Levenshtein(const Params& params) : sides_(params) {}
+  explicit Levenshtein(const Params& params) : sides_(checked(describe, params)) {}
   Score evaluate(const Item& item) const {
     return {.score = of_item(levenshtein_similarity(sides_.output(item), sides_.expected(item)))};
   }
@@ -51,7 +52,7 @@ class Fuzzy {
  public:
   static constexpr std::string_view describe =
       R"({"name": "fuzzy", "summary": "rapidfuzz's fuzz.ratio / 100: twice the longest common subsequence / the sum of the lengths", )" ASSAY_SIDES_ONLY;
-  explicit Fuzzy(const Params& params) : sides_(params) {}
+  explicit Fuzzy(const Params& params) : sides_(checked(describe, params)) {}
   Score evaluate(const Item& item) const {
     return {.score = of_item(fuzzy_ratio(sides_.output(item), sides_.expected(item)))};
   }
@@ -70,7 +71,7 @@ class Bleu {
  public:
   static constexpr std::string_view describe =
       R"({"name": "bleu", "summary": "BLEU of one sentence / 100, as sacrebleu's sentence_bleu: 13a tokens, exponential smoothing, effective order. Its mean is not a corpus's BLEU", )" ASSAY_SIDES_ONLY;
-  explicit Bleu(const Params& params) : sides_(params) {}
+  explicit Bleu(const Params& params) : sides_(checked(describe, params)) {}
   Score evaluate(const Item& item) const {
     const double bleu = sentence_bleu(statistics_of(sides_, item));
     return {.score = std::min(bleu / 100, 1.0), .metrics = {{"bleu", bleu}}};
@@ -84,7 +85,7 @@ class Gleu {
  public:
   static constexpr std::string_view describe =
       R"({"name": "gleu", "summary": "Google's BLEU of one sentence: the smaller of precision and recall over 1- to 4-grams of 13a tokens", )" ASSAY_SIDES_ONLY;
-  explicit Gleu(const Params& params) : sides_(params) {}
+  explicit Gleu(const Params& params) : sides_(checked(describe, params)) {}
   Score evaluate(const Item& item) const { return {.score = sentence_gleu(statistics_of(sides_, item))}; }
 
  private:
@@ -99,7 +100,8 @@ class ChrF {
       "words": {"type": "boolean", "default": false, "description": "chrF++: words and pairs of words as well"}}},
     "max_in_flight": 64})";
   explicit ChrF(const Params& params)
-      : sides_(params), kind_(flag(params, "words") ? Chrf::characters_and_words : Chrf::characters) {}
+      : sides_(checked(describe, params)),
+        kind_(flag(params, "words") ? Chrf::characters_and_words : Chrf::characters) {}
   Score evaluate(const Item& item) const {
     const std::string output = sides_.output(item);
     const std::string expected = sides_.expected(item);
@@ -123,7 +125,7 @@ class Rouge {
       "stemming": {"type": "boolean", "default": false, "description": "Porter's, of English"}}},
     "max_in_flight": 64})";
   explicit Rouge(const Params& params)
-      : sides_(params),
+      : sides_(checked(describe, params)),
         variant_(word(params, "variant",
                       {"rouge-l", "rouge-1", "rouge-2", "rouge-3", "rouge-4", "rouge-5", "rouge-lsum"})),
         measure_(word(params, "measure", {"f1", "precision", "recall"})),
@@ -154,7 +156,7 @@ class TokenF1 {
  public:
   static constexpr std::string_view describe =
       R"({"name": "token-f1", "summary": "F1 over words, as SQuAD's script: without case, punctuation and articles", )" ASSAY_SIDES_ONLY;
-  explicit TokenF1(const Params& params) : sides_(params) {}
+  explicit TokenF1(const Params& params) : sides_(checked(describe, params)) {}
   Score evaluate(const Item& item) const {
     return {.score = token_f1(sides_.output(item), sides_.expected(item))};
   }

@@ -211,6 +211,8 @@ TEST_CASE("text.so, json.so: bad parameters are refused before any item", "[plug
   std::string why;
   CHECK(TestHost().create(text().entry(), "nothing", &why) == nullptr);
   CHECK_THAT(why, Catch::Contains("nothing"));
+  CHECK(TestHost({{"ignoreCase", true}}).create(text().entry(), "exact", &why) == nullptr);
+  CHECK_THAT(why, Catch::StartsWith("ignoreCase: ") && Catch::Contains("ignore_case"));
 }
 
 TEST_CASE("json.so: validity, schemas and likeness", "[plugins]") {

@@ -35,11 +35,14 @@ class Shipped {
 
   /// What the schema or the plugin has against the parameters; empty when they are good.
   std::string complaint(const std::string& name, const Json& params) const {
-    if (!fits(name, params)) return "schema";
     TestHost host(params);
     std::string why;
     auto* const made = host.create(*entry_, name.c_str(), &why);
     if (made != nullptr) made->destroy(made);
+    if (!fits(name, params)) {
+      CHECK_FALSE(why.empty());  // also a host that does not look at schemas is told
+      return "schema";
+    }
     return made != nullptr ? "" : why;
   }
 
