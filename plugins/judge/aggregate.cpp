@@ -24,7 +24,7 @@ Error commonest_error(Votes votes) {
   std::vector<std::pair<const Error*, size_t>> kinds;
   for (const auto& vote : votes) {
     if (vote) continue;
-    const auto same = [&](const auto& kind) { return kind.first->kind == vote.error().kind; };
+    const auto same = [&](const auto& kind) { return kind_of(*kind.first) == kind_of(vote.error()); };
     const auto found = std::ranges::find_if(kinds, same);
     if (found == kinds.end()) {
       kinds.emplace_back(&vote.error(), 1);
@@ -36,8 +36,11 @@ Error commonest_error(Votes votes) {
   const Error& error =
       *std::ranges::max_element(kinds, {}, [](const auto& kind) { return kind.second; })->first;
   const size_t failed = votes.size() - scored_of(votes).size();
-  return {error.kind, std::to_string(failed) + " of " + std::to_string(votes.size()) +
-                          " judgements failed: " + error.message};
+  if (votes.size() == 1) return error;
+  return {
+      error.kind,
+      std::to_string(failed) + " of " + std::to_string(votes.size()) + " judgements failed: " + error.message,
+      error.host_kind};
 }
 
 double mean_of(std::span<const Verdict* const> verdicts) {
@@ -89,6 +92,10 @@ std::string turned(const std::string& label) {
   return label == "A" ? "B" : label == "B" ? "A" : label;
 }
 
+Error in_order(const std::string& order, const Error& error) {
+  return {error.kind, order + error.message, error.host_kind};
+}
+
 double share_of(double part, size_t whole) {
   return whole == 0 ? 0 : part / static_cast<double>(whole);
 }
@@ -122,8 +129,8 @@ Result<Aggregate> majority(Votes votes, size_t quorum) noexcept {
 }
 
 Result<Preference> both_orders(const Result<Verdict>& straight, const Result<Verdict>& swapped) noexcept {
-  if (!straight) return Error{straight.error().kind, "in the order as asked: " + straight.error().message};
-  if (!swapped) return Error{swapped.error().kind, "in the swapped order: " + swapped.error().message};
+  if (!straight) return in_order("in the order as asked: ", straight.error());
+  if (!swapped) return in_order("in the swapped order: ", swapped.error());
   Preference preference;
   preference.reason = straight->reason;
   preference.consistent = straight->label == turned(swapped->label);

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "plugins/judge/common.hpp"
 #include "plugins/judge/contract.hpp"
-#include "plugins/judge/error.hpp"
 #include "plugins/judge/verdict.hpp"
 
 namespace assay::judge {

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "plugins/judge/json.hpp"
-#include "plugins/judge/text.hpp"
+#include "plugins/common/json.hpp"
+#include "plugins/common/text.hpp"
 
 namespace assay::judge {
 namespace {

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "plugins/judge/error.hpp"
+#include "plugins/judge/common.hpp"
 
 namespace assay::judge {
 

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
+#include "plugins/common/text.hpp"
+#include "plugins/judge/common.hpp"
 #include "plugins/judge/fold.hpp"
-#include "plugins/judge/text.hpp"
 
 namespace assay::judge {
 namespace {

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string_view>
 
-#include "plugins/judge/text.hpp"
+#include "plugins/common/text.hpp"
 
 namespace assay::judge {
 namespace {

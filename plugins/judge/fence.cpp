@@ -4,8 +4,8 @@
 #include <array>
 #include <vector>
 
+#include "plugins/common/text.hpp"
 #include "plugins/judge/fold.hpp"
-#include "plugins/judge/text.hpp"
 
 namespace assay::judge {
 namespace {

@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 
-#include "plugins/judge/error.hpp"
+#include "plugins/judge/common.hpp"
 
 namespace assay::judge {
 

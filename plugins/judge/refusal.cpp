@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "plugins/judge/text.hpp"
+#include "plugins/common/text.hpp"
 
 namespace assay::judge {
 namespace {

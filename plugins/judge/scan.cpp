@@ -4,8 +4,9 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "plugins/judge/json.hpp"
-#include "plugins/judge/text.hpp"
+#include "plugins/common/json.hpp"
+#include "plugins/common/text.hpp"
+#include "plugins/judge/common.hpp"
 
 namespace assay::judge {
 namespace {

@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "plugins/judge/json.hpp"
-#include "plugins/judge/text.hpp"
+#include "plugins/common/json.hpp"
+#include "plugins/common/text.hpp"
 
 namespace assay::judge {
 namespace {

@@ -6,11 +6,11 @@
 #include <optional>
 #include <vector>
 
+#include "plugins/common/json.hpp"
+#include "plugins/common/text.hpp"
 #include "plugins/judge/echo.hpp"
-#include "plugins/judge/json.hpp"
 #include "plugins/judge/refusal.hpp"
 #include "plugins/judge/scan.hpp"
-#include "plugins/judge/text.hpp"
 #include "plugins/judge/value.hpp"
 
 namespace assay::judge {

@@ -22,8 +22,8 @@
 #include <string>
 #include <string_view>
 
+#include "plugins/judge/common.hpp"
 #include "plugins/judge/contract.hpp"
-#include "plugins/judge/error.hpp"
 
 namespace assay::judge {
 

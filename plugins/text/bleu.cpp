@@ -178,4 +178,16 @@ double sentence_bleu(const BleuStatistics& statistics) {
   return bleu(statistics, Order::effective);
 }
 
+double sentence_gleu(const BleuStatistics& statistics) {
+  uint64_t matches = 0;
+  uint64_t own = 0;
+  uint64_t wanted = 0;
+  for (size_t n = 0; n < kBleuOrder; ++n) {
+    matches += statistics.matches[n];
+    own += statistics.totals[n];
+    wanted += ngram_count(statistics.reference_length, n + 1);
+  }
+  return matches == 0 ? 0 : static_cast<double>(matches) / static_cast<double>(std::max(own, wanted));
+}
+
 }  // namespace assay::text

@@ -33,4 +33,8 @@ double corpus_bleu(const BleuStatistics& statistics);
 /// 0 to 100. `sacrebleu.sentence_bleu`: only the orders that the hypothesis is long enough for.
 double sentence_bleu(const BleuStatistics& statistics);
 
+/// 0 to 1: GLEU (Wu 2016), the smaller of precision and recall over the n-grams of all orders together, as
+/// NLTK's `sentence_gleu` of one reference (on the tokens of 13a, as Hugging Face's `google_bleu`).
+double sentence_gleu(const BleuStatistics& statistics);
+
 }  // namespace assay::text

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <vector>
 
 #include "plugins/text/utf8.hpp"
@@ -81,20 +82,40 @@ void advance_block(std::u32string_view pattern, std::u32string_view text, std::v
   }
 }
 
+std::expected<void, std::string> check_cells(size_t a, size_t b) {
+  if (a == 0 || b <= kLevenshteinCellLimit / a) return {};
+  return std::unexpected(
+      "texts of " + std::to_string(a) + " and " + std::to_string(b) +
+      " differing code points are too long for an edit distance: the product may be at most " +
+      std::to_string(kLevenshteinCellLimit));
+}
+
 std::expected<size_t, std::string> distance(std::u32string_view a, std::u32string_view b) {
   strip_common_ends(a, b);
   if (a.size() > b.size()) std::swap(a, b);
   if (a.empty()) return b.size();
-  if (b.size() > kLevenshteinCellLimit / a.size())
-    return std::unexpected(
-        "texts of " + std::to_string(a.size()) + " and " + std::to_string(b.size()) +
-        " differing code points are too long for an edit distance: the product may be at most " +
-        std::to_string(kLevenshteinCellLimit));
+  if (const auto fits = check_cells(a.size(), b.size()); !fits) return std::unexpected(fits.error());
   std::vector<int8_t> deltas(b.size(), 1);
   for (size_t row = 0; row < a.size(); row += kBits) advance_block(a.substr(row, kBits), b, deltas);
   ptrdiff_t result = static_cast<ptrdiff_t>(a.size());
   for (const int8_t delta : deltas) result += delta;
   return static_cast<size_t>(result);
+}
+
+/// 64 rows of the matrix of longest common subsequences (Hyyrö 2004). `carries` has what the additions of the
+/// rows above carry in each column, and gets what these do. Returns by how much these rows lengthen it.
+size_t lengthen_lcs(std::u32string_view pattern, std::u32string_view text, std::vector<bool>& carries) {
+  const Positions positions(pattern);
+  uint64_t same = ~uint64_t{0};  // rows that are no longer than the one above
+  for (size_t j = 0; j < text.size(); ++j) {
+    const uint64_t matches = same & positions.of(text[j]);
+    const uint64_t sum = same + matches;
+    const uint64_t carried = sum + (carries[j] ? 1 : 0);
+    carries[j] = sum < same || carried < sum;
+    same = carried | (same - matches);
+  }
+  const uint64_t rows = pattern.size() == kBits ? ~uint64_t{0} : (uint64_t{1} << pattern.size()) - 1;
+  return static_cast<size_t>(std::popcount(~same & rows));
 }
 
 }  // namespace
@@ -111,6 +132,22 @@ std::expected<double, std::string> levenshtein_similarity(std::string_view a, st
   const auto edits = distance(left, right);
   if (!edits) return std::unexpected(edits.error());
   return 1 - static_cast<double>(*edits) / static_cast<double>(longer);
+}
+
+std::expected<double, std::string> fuzzy_ratio(std::string_view a, std::string_view b) {
+  const std::u32string left = code_points(a);
+  const std::u32string right = code_points(b);
+  const size_t whole = left.size() + right.size();
+  if (whole == 0) return 1;
+  std::u32string_view rows = left;
+  std::u32string_view columns = right;
+  strip_common_ends(rows, columns);
+  if (const auto fits = check_cells(rows.size(), columns.size()); !fits) return std::unexpected(fits.error());
+  size_t common = left.size() - rows.size();
+  std::vector<bool> carries(columns.size(), false);
+  for (size_t row = 0; row < rows.size(); row += kBits)
+    common += lengthen_lcs(rows.substr(row, kBits), columns, carries);
+  return 2 * static_cast<double>(common) / static_cast<double>(whole);
 }
 
 }  // namespace assay::text

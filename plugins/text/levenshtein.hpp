@@ -1,4 +1,4 @@
-// Edit distance: how many code points must be inserted, deleted or replaced.
+// Edit distances: how many code points must be inserted, deleted or replaced; or only inserted and deleted.
 #pragma once
 
 #include <cstddef>
@@ -18,5 +18,9 @@ std::expected<size_t, std::string> levenshtein_distance(std::string_view a, std:
 
 /// 1 - distance / length of the longer one, as autoevals' `Levenshtein`; 1 for two empty texts.
 std::expected<double, std::string> levenshtein_similarity(std::string_view a, std::string_view b);
+
+/// Twice the longest common subsequence / the sum of the lengths, as rapidfuzz's `fuzz.ratio` / 100; 1 for
+/// two empty texts.
+std::expected<double, std::string> fuzzy_ratio(std::string_view a, std::string_view b);
 
 }  // namespace assay::text

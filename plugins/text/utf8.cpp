@@ -5,46 +5,12 @@
 #include <algorithm>
 
 namespace assay::text {
-namespace {
-
-constexpr char32_t kReplacement = 0xFFFD;
-
-struct Lead {
-  int continuation_bytes;  ///< -1: no first byte
-  char32_t bits;
-  unsigned char second_low, second_high;  ///< what the second byte may be (Unicode, table 3-7)
-};
-
-Lead lead_of(unsigned char byte) {
-  if (byte >= 0xC2 && byte <= 0xDF) return {1, byte & 0x1FU, 0x80, 0xBF};
-  if (byte == 0xE0) return {2, 0, 0xA0, 0xBF};
-  if (byte == 0xED) return {2, 0xD, 0x80, 0x9F};
-  if (byte >= 0xE1 && byte <= 0xEF) return {2, byte & 0xFU, 0x80, 0xBF};
-  if (byte == 0xF0) return {3, 0, 0x90, 0xBF};
-  if (byte >= 0xF1 && byte <= 0xF3) return {3, byte & 7U, 0x80, 0xBF};
-  if (byte == 0xF4) return {3, 4, 0x80, 0x8F};
-  return {-1, 0, 0, 0};
-}
-
-}  // namespace
 
 char32_t take_code_point(std::string_view& text) {
   const auto first = static_cast<unsigned char>(text.front());
-  text.remove_prefix(1);
-  if (first < 0x80) return first;
-  Lead lead = lead_of(first);
-  if (lead.continuation_bytes < 0) return kReplacement;
-  char32_t result = lead.bits;
-  for (int i = 0; i < lead.continuation_bytes; ++i) {
-    if (text.empty()) return kReplacement;
-    const auto byte = static_cast<unsigned char>(text.front());
-    if (byte < lead.second_low || byte > lead.second_high) return kReplacement;
-    lead.second_low = 0x80;
-    lead.second_high = 0xBF;
-    result = result << 6 | (byte & 0x3FU);
-    text.remove_prefix(1);
-  }
-  return result;
+  const plugins::CodePoint point = first < 0x80 ? plugins::CodePoint{first, 1} : plugins::decode(text, 0);
+  text.remove_prefix(point.length);
+  return point.value;
 }
 
 std::u32string code_points(std::string_view text) {
@@ -52,16 +18,6 @@ std::u32string code_points(std::string_view text) {
   result.reserve(text.size());
   while (!text.empty()) result += take_code_point(text);
   return result;
-}
-
-void append_utf8(std::string& out, char32_t code_point) {
-  if (code_point < 0x80) {
-    out += static_cast<char>(code_point);
-    return;
-  }
-  utf8proc_uint8_t bytes[4];
-  const auto size = utf8proc_encode_char(static_cast<utf8proc_int32_t>(code_point), bytes);
-  out.append(reinterpret_cast<const char*>(bytes), static_cast<size_t>(size));
 }
 
 bool is_ascii(std::string_view text) {

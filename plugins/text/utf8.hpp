@@ -5,14 +5,15 @@
 #include <string_view>
 #include <vector>
 
+#include "plugins/common/text.hpp"
+
 namespace assay::text {
 
-/// Takes the first code point off `text`, which is not empty. What is no UTF-8 is taken up to the first byte
-/// that cannot go on and read as U+FFFD, as browsers and Python's `errors="replace"` do.
+/// Takes the first code point off `text`, which is not empty.
 char32_t take_code_point(std::string_view& text);
 
 std::u32string code_points(std::string_view text);
-void append_utf8(std::string& out, char32_t code_point);
+using plugins::append_utf8;
 
 bool is_ascii(std::string_view text);
 /// White space as Python's `str.isspace` has it: Unicode's, and the separators U+001C to U+001F.

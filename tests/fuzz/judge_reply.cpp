@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "plugins/judge/text.hpp"
+#include "plugins/common/text.hpp"
 #include "plugins/judge/verdict.hpp"
 
 using namespace assay::judge;

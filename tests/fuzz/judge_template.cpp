@@ -4,8 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "plugins/judge/template.hpp"
-#include "plugins/judge/text.hpp"
+#include "plugins/common/template.hpp"
+#include "plugins/common/text.hpp"
+#include "plugins/judge/fence.hpp"
 
 using namespace assay::judge;
 
@@ -30,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const nlohmann::json item = {{"sample", {{"input", prompt}, {"output", candidate}}},
                                {"metadata", {{"a", {1, 2, {{"b", candidate}}}}}}};
   RenderOptions options;
-  options.fence = &*fence;
+  options.wrap = [&](std::string_view field, std::string_view text) { return fence->wrap(field, text); };
   options.budget = 64;
   for (const bool swapped : {false, true}) {
     options.swapped = swapped;

@@ -57,9 +57,11 @@ void check_similarities(std::string_view output, std::string_view expected) {
   check_score(levenshtein_similarity(output, expected).value_or(0));
   ASSAY_CHECK(levenshtein_distance(output, expected) == levenshtein_distance(expected, output),
               "an edit distance depends on the order");
+  check_score(fuzzy_ratio(output, expected).value_or(0));
   check_score(token_f1(output, expected));
   const std::array references = {expected, output};
   check_score(sentence_bleu(bleu_statistics(output, references)), 100);
+  check_score(sentence_gleu(bleu_statistics(output, std::span(references).first(1))));
   check_score(corpus_bleu(bleu_statistics(output, std::span(references).first(1))), 100);
   check_score(chrf(chrf_statistics(output, references, Chrf::characters_and_words)), 100);
   for (const auto stemming : {Stemming::none, Stemming::porter}) {

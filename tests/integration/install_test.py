@@ -21,6 +21,8 @@ class Install(Case):
                      "lib/sysusers.d/assay.conf", "share/assay/examples/quickstart/quickstart.toml",
                      "share/assay/assayd.toml"):
             self.assertTrue((root / path).exists(), path)
+        plugins = {path.name for path in root.glob("lib*/**/assay/plugins/*.so")}
+        self.assertEqual(plugins, {"text.so", "json.so", "judge.so"})
 
     def test_the_units_are_right(self):
         if shutil.which("systemd-analyze") is None:

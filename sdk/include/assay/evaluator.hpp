@@ -217,6 +217,9 @@ class Call {
   /// Asks a model (assay_llm_service); `request` is a JSON object. `then` runs on the host thread. When the
   /// completion fails the evaluation ends as errored with what it failed with, and `then` is not called.
   void complete(std::string_view request, Then then) const;
+  /// The same, and what it failed with goes to `otherwise`, also on the host thread: for who asks several.
+  using Otherwise = std::function<void(Call, const Failure&)>;
+  void complete(std::string_view request, Then then, Otherwise otherwise) const;
 
  private:
   static assay_outcome failed(std::string_view message, std::string_view kind) {
@@ -373,18 +376,28 @@ inline void Call::score(const Score& score) const {
 }
 
 inline void Call::complete(std::string_view request, Then then) const {
+  complete(request, std::move(then),
+           [](const Call& call, const Failure& failure) { call.fail(failure.what(), failure.kind()); });
+}
+
+inline void Call::complete(std::string_view request, Then then, Otherwise otherwise) const {
   const auto* service =
       static_cast<const assay_llm_service*>(state_->host->service(state_->host, ASSAY_SERVICE_LLM));
   if (service == nullptr) return fail("this host offers no models", "config");
   struct Waiting {
     Call call;
     Then then;
+    Otherwise otherwise;
   };
-  auto waiting = std::make_unique<Waiting>(Waiting{*this, std::move(then)});
+  auto waiting = std::make_unique<Waiting>(Waiting{*this, std::move(then), std::move(otherwise)});
   const auto done = [](void* user, const assay_llm_reply* reply, const assay_outcome* outcome) noexcept {
     const std::unique_ptr<Waiting> mine(static_cast<Waiting*>(user));
-    if (outcome != nullptr) return mine->call.state_->answer(*outcome);
-    detail::guard(mine->call, [&] { mine->then(mine->call, Reply(*reply)); });
+    detail::guard(mine->call, [&] {
+      if (outcome == nullptr) return mine->then(mine->call, Reply(*reply));
+      const std::string kind(to_view(outcome->kind));
+      mine->otherwise(mine->call, Failure(std::string(to_view(outcome->reason)),
+                                          kind.empty() ? "evaluator_error" : kind));
+    });
   };
   service->complete(state_->call, to_text(request), done, waiting.release());
 }

@@ -45,6 +45,20 @@ size_t plain_distance(std::u32string_view a, std::u32string_view b) {
   return row.back();
 }
 
+/// The matrix of longest common subsequences.
+double plain_fuzzy_ratio(std::u32string_view a, std::u32string_view b) {
+  std::vector<size_t> row(b.size() + 1, 0);
+  for (const char32_t c : a) {
+    size_t diagonal = 0;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t above = row[j];
+      row[j] = c == b[j - 1] ? diagonal + 1 : std::max(above, row[j - 1]);
+      diagonal = above;
+    }
+  }
+  return 2 * static_cast<double>(row.back()) / static_cast<double>(a.size() + b.size());
+}
+
 std::string random_text(uint32_t& seed, size_t length) {
   static constexpr char32_t kLetters[] = {U'a', U'b', U'c', U'é', U'界', U'😀', 0x100, 0x180, 0x200};
   std::string text;
@@ -264,6 +278,8 @@ TEST_CASE("text: the edit distance is that of the plain matrix, whatever the len
       const std::string b = random_text(seed, n);
       CAPTURE(m, n, a, b);
       REQUIRE(levenshtein_distance(a, b).value() == plain_distance(code_points(a), code_points(b)));
+      if (a.empty() && b.empty()) continue;
+      REQUIRE(fuzzy_ratio(a, b).value() == plain_fuzzy_ratio(code_points(a), code_points(b)));
       REQUIRE(levenshtein_distance(b, a).value() == levenshtein_distance(a, b).value());
     }
   CHECK(levenshtein_similarity("", "").value() == 1);

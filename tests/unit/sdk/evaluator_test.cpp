@@ -39,6 +39,13 @@ class Obedient {
       call.score({.score = item.has("do") && !item.has("nothing") ? 1.0 : 0.0});
       call.log("too late");
     }
+    if (order == "ask whatever comes")
+      call.complete(
+          "{}", [](assay::Call asked, const assay::Reply&) { asked.score({.score = 1}); },
+          [](assay::Call asked, const assay::Failure& failure) {
+            if (failure.kind() == "timeout") throw std::runtime_error("cannot live with that");
+            asked.score({.score = 0.5, .reason = failure.kind() + ": " + failure.what()});
+          });
     if (order == "ask")
       call.complete("{}", [](assay::Call asked, const assay::Reply& reply) {
         if (reply.text() == "throw") throw std::runtime_error("cannot read it");
@@ -139,9 +146,9 @@ TEST_CASE("SDK: a call that is kept can be answered later, and knows that it is 
 TEST_CASE("SDK: completions come back once, whatever becomes of them", "[sdk]") {
   TestHost host;
   auto* evaluator = host.create(assay_plugin, "obedient");
-  const auto answer = [&](std::string_view text, const assay_outcome* failed) {
+  const auto answer = [&](std::string_view text, const assay_outcome* failed, const char* order = "ask") {
     assay_call call;
-    call.item = {{"do", "ask"}};
+    call.item = {{"do", order}};
     TestHost::begin(evaluator, call);
     REQUIRE(host.completions().size() == 1);
     const auto asked = host.completions().front();
@@ -161,6 +168,11 @@ TEST_CASE("SDK: completions come back once, whatever becomes of them", "[sdk]") 
   refused.verdict = ASSAY_ERRORED;
   refused.kind = {"billing", 7};
   CHECK(answer("", &refused).kind == "billing");
+  refused.reason = {"no money", 8};
+  const Ended counted = answer("", &refused, "ask whatever comes");
+  CHECK((counted.verdict == ASSAY_SCORED && counted.score == 0.5 && counted.reason == "billing: no money"));
+  refused.kind = {"timeout", 7};
+  CHECK(answer("", &refused, "ask whatever comes").reason == "cannot live with that");
   host.withhold(ASSAY_SERVICE_LLM);
   CHECK(ended(host, evaluator, {{"do", "ask"}}).kind == "config");
   evaluator->destroy(evaluator);

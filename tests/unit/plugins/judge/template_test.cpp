@@ -1,4 +1,4 @@
-#include "plugins/judge/template.hpp"
+#include "plugins/common/template.hpp"
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>

@@ -1,6 +1,6 @@
-#include "plugins/judge/error.hpp"
+#include "plugins/common/error.hpp"
 
-namespace assay::judge {
+namespace assay::plugins {
 
 std::string_view to_string(ErrorKind kind) noexcept {
   switch (kind) {
@@ -18,8 +18,14 @@ std::string_view to_string(ErrorKind kind) noexcept {
       return "context_too_long";
     case ErrorKind::config:
       return "config";
+    case ErrorKind::completion:
+      return "transport";
   }
   return "judge_parse";
 }
 
-}  // namespace assay::judge
+std::string kind_of(const Error& error) noexcept {
+  return error.kind == ErrorKind::completion ? error.host_kind : std::string(to_string(error.kind));
+}
+
+}  // namespace assay::plugins

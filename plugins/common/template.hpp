@@ -1,4 +1,4 @@
-// A judge's prompt with `{{ dotted.path }}` in it: compiled once, filled in one pass.
+// A prompt or another text with `{{ dotted.path }}` in it: compiled once, filled in one pass.
 //
 // The prompt is a text, or a chat as the text of a JSON array: [{"role": "system", "content": "…"}, …].
 // A path is names joined by dots; elements of arrays as `.0` or `[0]`. `\{{` is a literal `{{`, and `\\{{` a
@@ -23,6 +23,7 @@
 // that item: never an empty string.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <span>
@@ -30,10 +31,9 @@
 #include <string_view>
 #include <vector>
 
-#include "plugins/judge/error.hpp"
-#include "plugins/judge/fence.hpp"
+#include "plugins/common/error.hpp"
 
-namespace assay::judge {
+namespace assay::plugins {
 
 inline constexpr size_t kTemplateLimit = 256 * 1024;     ///< bytes of a template
 inline constexpr size_t kVariablesLimit = 128;           ///< places where a template inserts something
@@ -46,7 +46,8 @@ struct Message {
 };
 
 struct RenderOptions {
-  const Fence* fence = nullptr;    ///< delimits and neutralises what is inserted; null: inserted as it is
+  /// What goes in for a variable (as the template writes it) and its text; empty: the text.
+  std::function<std::string(std::string_view variable, std::string_view text)> wrap;
   bool swapped = false;            ///< response_a is the ground truth, response_b the sample
   size_t budget = kDefaultBudget;  ///< bytes of each inserted text, before it is neutralised; at most 1 MiB
   std::map<std::string, size_t> budgets;  ///< by variable as the template writes it, without blanks
@@ -91,4 +92,4 @@ class Template {
   bool chat_ = false;
 };
 
-}  // namespace assay::judge
+}  // namespace assay::plugins

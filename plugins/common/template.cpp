@@ -1,14 +1,14 @@
-#include "plugins/judge/template.hpp"
+#include "plugins/common/template.hpp"
 
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "plugins/judge/item.hpp"
-#include "plugins/judge/json.hpp"
-#include "plugins/judge/text.hpp"
+#include "plugins/common/item.hpp"
+#include "plugins/common/json.hpp"
+#include "plugins/common/text.hpp"
 
-namespace assay::judge {
+namespace assay::plugins {
 namespace {
 
 constexpr std::string_view kOpen = "{{";
@@ -213,7 +213,7 @@ class Template::Renderer {
       *text = within(*text, budget);
       add_once(rendered_.cut, piece.text);
     }
-    out += options_.fence != nullptr ? options_.fence->wrap(piece.text, *text) : *text;
+    out += options_.wrap ? options_.wrap(piece.text, *text) : *text;
     add_once(rendered_.judged, *text);
     return true;
   }
@@ -238,4 +238,4 @@ Result<Rendered> Template::render(const Json& item, const RenderOptions& options
   return Renderer(item, options).render(parts_);
 }
 
-}  // namespace assay::judge
+}  // namespace assay::plugins

@@ -1,11 +1,30 @@
-#include "plugins/judge/text.hpp"
+#include "plugins/common/text.hpp"
 
 #include <algorithm>
 
-namespace assay::judge {
+namespace assay::plugins {
 namespace {
 
 constexpr std::string_view kBlank = " \t\r\n\f\v";
+constexpr char32_t kReplacement = 0xFFFD;
+
+/// What the first byte of a code point says of it.
+struct Lead {
+  size_t length;  ///< 0: no first byte
+  char32_t bits;
+  unsigned char second_low, second_high;  ///< what the second byte may be (Unicode, table 3-7)
+};
+
+Lead lead_of(unsigned char byte) {
+  if (byte >= 0xC2 && byte <= 0xDF) return {2, byte & 0x1FU, 0x80, 0xBF};
+  if (byte == 0xE0) return {3, 0, 0xA0, 0xBF};
+  if (byte == 0xED) return {3, 0xD, 0x80, 0x9F};
+  if (byte >= 0xE1 && byte <= 0xEF) return {3, byte & 0xFU, 0x80, 0xBF};
+  if (byte == 0xF0) return {4, 0, 0x90, 0xBF};
+  if (byte >= 0xF1 && byte <= 0xF3) return {4, byte & 7U, 0x80, 0xBF};
+  if (byte == 0xF4) return {4, 4, 0x80, 0x8F};
+  return {};
+}
 
 bool continues(std::string_view text, size_t offset) {
   return offset < text.size() && (static_cast<unsigned char>(text[offset]) & 0xC0U) == 0x80;
@@ -15,25 +34,20 @@ bool continues(std::string_view text, size_t offset) {
 
 CodePoint decode(std::string_view text, size_t offset) noexcept {
   if (offset >= text.size()) return {};
-  const auto byte = [&](size_t i) {
-    return static_cast<char32_t>(static_cast<unsigned char>(text[offset + i]));
-  };
-  const char32_t first = byte(0);
-  if (first < 0x80) return {first, 1};
-  const size_t length = first >= 0xF0 && first < 0xF5   ? 4
-                        : first >= 0xE0 && first < 0xF0 ? 3
-                        : first >= 0xC2 && first < 0xE0 ? 2
-                                                        : 0;
-  if (length == 0) return {0xFFFD, 1};
-  char32_t value = first & (0x7FU >> length);
-  for (size_t i = 1; i < length; ++i) {
-    if (!continues(text, offset + i)) return {0xFFFD, 1};
-    value = (value << 6U) | (byte(i) & 0x3FU);
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[offset + i]); };
+  if (byte(0) < 0x80) return {byte(0), 1};
+  Lead lead = lead_of(byte(0));
+  if (lead.length == 0) return {kReplacement, 1};
+  char32_t value = lead.bits;
+  for (size_t i = 1; i < lead.length; ++i) {
+    const bool goes_on =
+        offset + i < text.size() && byte(i) >= lead.second_low && byte(i) <= lead.second_high;
+    if (!goes_on) return {kReplacement, i};
+    lead.second_low = 0x80;
+    lead.second_high = 0xBF;
+    value = value << 6U | (byte(i) & 0x3FU);
   }
-  const bool overlong = (length == 3 && value < 0x800) || (length == 4 && value < 0x10000);
-  const bool surrogate = value >= 0xD800 && value <= 0xDFFF;
-  if (overlong || surrogate || value > 0x10FFFF) return {0xFFFD, 1};
-  return {value, length};
+  return {value, lead.length};
 }
 
 void append_utf8(std::string& out, char32_t c) noexcept {
@@ -102,4 +116,4 @@ bool equal_ignoring_case(std::string_view left, std::string_view right) noexcept
   return std::ranges::equal(left, right, [](char a, char b) { return lower(a) == lower(b); });
 }
 
-}  // namespace assay::judge
+}  // namespace assay::plugins

@@ -5,9 +5,10 @@
 #include <string>
 #include <string_view>
 
-namespace assay::judge {
+namespace assay::plugins {
 
-/// One code point of a text; a byte that is no UTF-8 is a U+FFFD of length 1.
+/// One code point of a text. What is no UTF-8 is taken up to the first byte that cannot go on and read as
+/// U+FFFD, as browsers and Python's `errors="replace"` do.
 struct CodePoint {
   char32_t value = 0;
   size_t length = 0;  ///< bytes it takes in the text; 0 only at the end of the text
@@ -42,4 +43,4 @@ inline bool is_word(char c) noexcept {
 std::string lower(std::string_view text) noexcept;
 bool equal_ignoring_case(std::string_view left, std::string_view right) noexcept;
 
-}  // namespace assay::judge
+}  // namespace assay::plugins

@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "plugins/judge/error.hpp"
+#include "plugins/common/error.hpp"
 
-namespace assay::judge {
+namespace assay::plugins {
 
 /// All names that a path may begin with, in the order of template.hpp.
 std::span<const std::string_view> standard_names() noexcept;
@@ -21,4 +21,4 @@ bool has_members(std::string_view name) noexcept;
 Result<std::string> text_of(const nlohmann::json& item, std::span<const std::string> path,
                             bool swapped) noexcept;
 
-}  // namespace assay::judge
+}  // namespace assay::plugins

@@ -1,4 +1,4 @@
-// JSON as judges write it, read strictly: a document with a key twice is no document.
+// JSON of items and of judges, read strictly: a document with a key twice is no document.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace assay::judge {
+namespace assay::plugins {
 
 using Json = nlohmann::json;
 
@@ -20,4 +20,4 @@ const Json* find_member(const Json* value, std::string_view key) noexcept;
 /// The string, or nullptr when there is none.
 const std::string* as_string(const Json* value) noexcept;
 
-}  // namespace assay::judge
+}  // namespace assay::plugins

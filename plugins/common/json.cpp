@@ -1,11 +1,11 @@
-#include "plugins/judge/json.hpp"
+#include "plugins/common/json.hpp"
 
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <vector>
 
-namespace assay::judge {
+namespace assay::plugins {
 namespace {
 
 constexpr int kDepthLimit = 64;
@@ -51,4 +51,4 @@ const std::string* as_string(const Json* value) noexcept {
   return value != nullptr ? value->get_ptr<const std::string*>() : nullptr;
 }
 
-}  // namespace assay::judge
+}  // namespace assay::plugins

@@ -9,9 +9,9 @@
 #include <utility>
 #include <variant>
 
-namespace assay::judge {
+namespace assay::plugins {
 
-/// The kinds of errored outcomes that a judge can cause, spelled as on the wire (core/error.hpp).
+/// The kinds of errored outcomes that the shipped plugins cause, spelled as on the wire (docs/plugins.md).
 enum class ErrorKind {
   judge_refusal,    ///< the model declined to judge
   judge_truncated,  ///< the reply was cut at the token limit: what came last is unknown
@@ -20,13 +20,17 @@ enum class ErrorKind {
   content_filter,  ///< the provider withheld the reply
   context_too_long,  ///< the prompt is larger than any that is sent
   config,            ///< the template, the contract or the item: the message names the place
+  completion,        ///< a model could not be asked: Error::host_kind is the host's word for why
 };
 std::string_view to_string(ErrorKind kind) noexcept;
 
 struct Error {
   ErrorKind kind = ErrorKind::judge_parse;
-  std::string message;  ///< for a person; names the place and what to do
+  std::string message;         ///< for a person; names the place and what to do
+  std::string host_kind = {};  ///< of ErrorKind::completion: "auth", "timeout", …
 };
+/// The kind as the host is told it.
+std::string kind_of(const Error& error) noexcept;
 
 /// A value, or why there is none. As std::expected, which C++20 does not have.
 template <class T>
@@ -46,4 +50,4 @@ class [[nodiscard]] Result {
   std::variant<T, Error> state_;
 };
 
-}  // namespace assay::judge
+}  // namespace assay::plugins

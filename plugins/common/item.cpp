@@ -1,14 +1,14 @@
-#include "plugins/judge/item.hpp"
+#include "plugins/common/item.hpp"
 
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "plugins/judge/json.hpp"
-#include "plugins/judge/text.hpp"
+#include "plugins/common/json.hpp"
+#include "plugins/common/text.hpp"
 
-namespace assay::judge {
+namespace assay::plugins {
 namespace {
 
 enum class Family {
@@ -235,4 +235,4 @@ Result<std::string> text_of(const Json& item, std::span<const std::string> path,
   return as_text(*value);
 }
 
-}  // namespace assay::judge
+}  // namespace assay::plugins
