@@ -209,6 +209,7 @@ std::string run_spec(const Run& run, const Pinned& pinned, std::string_view mode
     spec.text("id", run.id);
     spec.number("items", run.items);
     spec.number("trials", run.trials);
+    if (run.spend_limit) spec.number("spend_limit", *run.spend_limit);
     spec.raw("models", models);
     spec.raw("evaluators", pinned.specs);
     spec.raw("sample", sample);
@@ -223,6 +224,7 @@ void set_terms(NewRun& plan, const RunRequest& request, const Pinned& pinned) {
   run.id = make_id("run_");
   run.environment = request.environment;
   run.priority = request.priority;
+  run.spend_limit = request.spend_limit;
   run.required = request.required;
   run.required.insert(run.required.end(), pinned.required.begin(), pinned.required.end());
   std::ranges::sort(run.required);

@@ -35,6 +35,7 @@ struct RunRequest {
   int64_t trials = 1;
   std::optional<int64_t> shard_size;
   int64_t priority = 0;
+  std::optional<int64_t> spend_limit;     ///< of model calls, in nano-dollars
   std::vector<std::string> required;      ///< labels of the workers that may have it
   std::optional<std::string> source_run;  ///< evaluate the items of this run again
   std::string config;                     ///< the body as it was sent

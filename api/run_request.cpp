@@ -1,4 +1,5 @@
 // Reading the body of a request for a run.
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -90,6 +91,17 @@ void read_source_run(Fields& body, RunRequest& request) {
 
 }  // namespace
 
+/// As nano-dollars.
+std::optional<int64_t> read_dollars(Fields& body, std::string_view key) {
+  constexpr double kMost = 9e6;
+  const auto dollars = body.maybe_number(key);
+  body.note(key, "description", "US dollars, more than 0 and at most 9000000. Model calls never cost more.");
+  if (!dollars) return std::nullopt;
+  if (!(*dollars > 0 && *dollars <= kMost))
+    body.fault(key, "must be more than 0 and at most 9000000 dollars");
+  return std::llround(*dollars * 1e9);
+}
+
 RunRequest read_run(Fields& body) {
   RunRequest request;
   request.evaluators = body.texts("evaluators", 64);
@@ -98,6 +110,7 @@ RunRequest read_run(Fields& body) {
   body.note("environment", "default", "main");
   request.priority = body.integer_or("priority", 0, -100, 100);
   request.required = body.maybe_texts("labels", 64);
+  request.spend_limit = read_dollars(body, "spend_limit");
   request.shard_size = body.maybe_integer("shard_size", 1, 10'000);
   request.mode = body.word("mode", {"pointwise", "pairwise"}, "pointwise");
   body.either(

@@ -27,6 +27,7 @@ void declare_submit(CLI::App& app, Chosen& chosen);
 void declare_serve(CLI::App& app, Chosen& chosen);
 void declare_evaluators(CLI::App& app, Chosen& chosen);
 void declare_evaluators_new(CLI::App& evaluators, Chosen& chosen);  ///< under `evaluators`
+void declare_plugins(CLI::App& app, Chosen& chosen);
 void declare_key(CLI::App& app, Chosen& chosen);
 void declare_doctor(CLI::App& app, Chosen& chosen);
 void declare_runs(CLI::App& app, Chosen& chosen);  ///< and `workers`

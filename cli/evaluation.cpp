@@ -240,6 +240,7 @@ Task<Result<Submitted>> submit(ApiClient& api, const EvaluationFile& file, bool 
   if (!file.environment.empty()) config["environment"] = file.environment;
   if (!file.labels.empty()) config["labels"] = file.labels;
   if (file.priority != 0) config["priority"] = file.priority;
+  if (file.spend_limit) config["spend_limit"] = *file.spend_limit;
   config["metadata"] = *parse_json(file.metadata);
   config["metadata"]["name"] = file.name;
   const std::string fingerprint = sha256_hex(dump_json(config) + dump_json(definitions));

@@ -275,6 +275,9 @@ void read_top(const toml::table& table, EvaluationFile& file, Faults& faults) {
   file.environment = top.text("environment");
   file.labels = top.texts("labels");
   file.priority = top.integer("priority", -100, 100).value_or(0);
+  file.spend_limit = top.number("spend_limit");
+  if (file.spend_limit && *file.spend_limit <= 0)
+    top.fault("spend_limit", "spend_limit must be more than 0, in US dollars");
   file.metadata = top.json("metadata");
   file.sample = read_side(top, "sample", file.path, faults);
   file.ground_truth = read_side(top, "ground_truth", file.path, faults);

@@ -55,6 +55,7 @@ struct EvaluationFile {
   std::string environment;                       ///< whose workers take it; empty: the API's default, "main"
   std::vector<std::string> labels;               ///< what its workers must have
   int64_t priority = 0;                          ///< among the runs of a project, -100 to 100
+  std::optional<double> spend_limit;             ///< US dollars that model calls may cost
   std::string metadata = "{}";                   ///< JSON object
   std::optional<DataSide> sample, ground_truth;  ///< at least one
   std::vector<EvaluatorEntry> evaluators;        ///< at least one, names unique

@@ -26,7 +26,9 @@
 #include "core/fd.hpp"
 #include "core/log.hpp"
 #include "daemon/config.hpp"
+#include "daemon/run_spec.hpp"
 #include "daemon/worker.hpp"
+#include "sandbox/runtime/language.hpp"
 
 namespace assay::cli {
 namespace {
@@ -40,6 +42,7 @@ struct RunOptions {
   std::string output;
   RemoteOptions remote;
   std::string sandbox_mode;
+  std::string models;
   std::string log_level = "warn";
   size_t hosts = 0;
   bool ephemeral = false;
@@ -133,17 +136,35 @@ Progress make_progress() {
   return {stderr, options};
 }
 
+/// That this machine knows the models that judge.
+Result<> check_models(const Json& evaluator, const daemon::ModelChoice& choice, bool limited) {
+  for (const std::string& slug : daemon::models_of(evaluator)) {
+    if (!choice.models)
+      return fail(ErrorKind::config, "there is no models.toml to say where the model " + slug +
+                                         " is: --models FILE, or one in ~/.config/assay (docs/models.md)");
+    ASSAY_TRY(const auto model, choice.models->find(slug));
+    if (limited && !model.prices)
+      return fail(ErrorKind::config,
+                  "spend_limit needs the prices of the model " + slug + " in models.toml (0 if it is free)");
+  }
+  return {};
+}
+
 /// Every evaluator is loaded in the sandbox before anything is started or stored.
-Task<Result<>> check_evaluators(const EvaluationFile& file, const daemon::SandboxChoice& choice) {
+Task<Result<>> check_evaluators(const EvaluationFile& file, const daemon::Surroundings& around) {
   const auto executor = co_await asio::this_coro::executor;
-  auto pool =
-      co_await sandbox::Pool::start(executor, {.hosts = 1, .mode = choice.mode, .packages = choice.packages});
+  auto pool = co_await sandbox::Pool::start(
+      executor, {.hosts = 1, .mode = around.sandbox.mode, .packages = around.sandbox.packages});
   if (!pool) co_return std::unexpected(std::move(pool.error()).with("the sandbox did not start"));
-  Result<> result = co_await sandbox::check_requirements(**pool, choice.require);
+  Result<> result = co_await sandbox::check_requirements(**pool, around.sandbox.require);
   for (const auto& entry : file.evaluators) {
     if (!result) break;
-    auto program = daemon::program_from(evaluator_json(entry, file.container));
-    if (program)
+    const Json definition = evaluator_json(entry, file.container);
+    auto program = daemon::program_from(definition, around.plugins);
+    result = check_models(definition, around.models, file.spend_limit.has_value());
+    if (!result)
+      result = std::unexpected(std::move(result).error());
+    else if (program)
       result = co_await (*pool)->prepare(std::move(*program));
     else
       result = std::unexpected(std::move(program).error());
@@ -304,29 +325,49 @@ Result<LocalStack> start_stack(const RunOptions& options, const EvaluationFile& 
   return stack;
 }
 
+/// What the evaluator needs of a worker, as the API puts it.
+void add_labels(const EvaluatorEntry& entry, std::vector<std::string>& labels) {
+  const auto before_slash = [](const std::string& text) { return text.substr(0, text.find('/')); };
+  if (entry.judge) {
+    labels.emplace_back("plugin:judge");
+    for (const std::string& slug : daemon::models_of(evaluator_json(entry, "")))
+      labels.push_back("provider:" + before_slash(slug));
+  } else if (entry.language == sandbox::kPlugin) {
+    labels.push_back("plugin:" + before_slash(entry.code));
+  } else {
+    labels.push_back("language:" + entry.language);
+    if (!entry.requirements.empty()) labels.push_back("packages:" + entry.language);
+  }
+}
+
 daemon::WorkerOptions worker_options(const RunOptions& options, const EvaluationFile& file,
-                                     const ApiEndpoint& endpoint, const daemon::SandboxChoice& choice) {
+                                     const ApiEndpoint& endpoint, const daemon::Surroundings& around) {
   daemon::WorkerOptions worker;
   worker.api = endpoint;
   worker.name = "assay-run";
   worker.hosts = options.hosts > 0 ? options.hosts : std::max(1U, std::thread::hardware_concurrency());
   // Without a folder it is in memory: the API that it posts to ends with this process too.
   worker.spool.bytes = size_t{64} << 20;
-  worker.sandbox = choice;
-  for (const auto& evaluator : file.evaluators)
-    worker.languages.push_back(evaluator.language);  // checked already
+  worker.sandbox = around.sandbox;
+  worker.plugins = around.plugins;
+  worker.models = around.models;
   // They choose among machines, and this is the one: its worker serves whatever the file asks for.
   if (!file.environment.empty()) worker.environments = {file.environment};
   worker.labels = file.labels;
+  worker.find_labels = false;  // all of it was tried already
+  for (const auto& evaluator : file.evaluators) add_labels(evaluator, worker.labels);
   worker.fallback_level = log::Level::info;  // a person's own command: the run's record says it
   return worker;
 }
 
 Task<> run_local(const RunOptions& options, const EvaluationFile& file, int& exit) {
   const auto executor = co_await asio::this_coro::executor;
-  const auto choice = daemon::SandboxSettings::from_environment(options.sandbox_mode);
-  const auto checked =
-      choice ? co_await check_evaluators(file, *choice) : Result<>(std::unexpected(choice.error()));
+  const auto around = daemon::Surroundings::from_environment(options.sandbox_mode, options.models);
+  Result<> checked;
+  if (around)
+    checked = co_await check_evaluators(file, *around);
+  else
+    checked = std::unexpected(around.error());
   auto stack = checked ? start_stack(options, file) : Result<LocalStack>(std::unexpected(checked.error()));
   if (!stack) {
     exit = report(stack.error());
@@ -341,7 +382,7 @@ Task<> run_local(const RunOptions& options, const EvaluationFile& file, int& exi
   {
     ApiClient api(executor, stack->endpoint);
     // It waits for work while the data is uploaded, so that the first shard finds it ready.
-    worker = std::make_unique<WorkerThread>(worker_options(options, file, stack->endpoint, *choice));
+    worker = std::make_unique<WorkerThread>(worker_options(options, file, stack->endpoint, *around));
     beside.spawn("watch the worker", watch_worker(job, *worker));
     const auto submitted = co_await job.begin(api);
     if (submitted)
@@ -423,6 +464,7 @@ void declare_run(CLI::App& app, Chosen& chosen) {
   command->add_flag("--ephemeral", options->ephemeral, "keep no state")->excludes(state);
   command->add_option("--hosts", options->hosts, "evaluator processes at most; default one a core")
       ->check(CLI::Range(1, 1024));
+  command->add_option("--models", options->models, "models.toml: the models that evaluators may ask");
   command->add_option("--sandbox", options->sandbox_mode, "demand a jail mode instead of the best that works")
       ->check(CLI::IsMember({"full", "userns", "nons"}));
   command->callback([options, &chosen] { chosen = [options] { return run(*options, true); }; });

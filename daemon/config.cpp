@@ -1,5 +1,7 @@
 #include "daemon/config.hpp"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 
@@ -13,14 +15,19 @@ std::string from_environment(const char* variable) {
   return value == nullptr ? "" : value;
 }
 
+/// Of the XDG variable `name`, else `leaf` in the home folder; "" when there is neither.
+std::string folder_of_user(const char* name, const char* leaf) {
+  const std::string given = from_environment(name), home = from_environment("HOME");
+  if (given.starts_with('/')) return given;
+  return home.starts_with('/') ? home + leaf : "";
+}
+
 /// systemd's CacheDirectory=, else where programs of this user keep such things.
-std::string cache_folder() {
+std::string cache_folder(const std::string& leaf) {
   if (const std::string given = from_environment("CACHE_DIRECTORY"); !given.empty())
-    return given.substr(0, given.find(':')) + "/packages";
-  if (const std::string given = from_environment("XDG_CACHE_HOME"); given.starts_with('/'))
-    return given + "/assay/packages";
-  const std::string home = from_environment("HOME");
-  return home.starts_with('/') ? home + "/.cache/assay/packages" : "/var/cache/assay/packages";
+    return given.substr(0, given.find(':')) + "/" + leaf;
+  const std::string usual = folder_of_user("XDG_CACHE_HOME", "/.cache");
+  return (usual.empty() ? "/var/cache" : usual) + "/assay/" + leaf;
 }
 
 Result<sandbox::PackageSources> checked(sandbox::PackageSources packages) {
@@ -34,7 +41,7 @@ Result<sandbox::PackageSources> checked(sandbox::PackageSources packages) {
   for (const std::string& host : packages.hosts)
     if (!sandbox::HostPort::of_text(host, 0))
       return fail(ErrorKind::config, "packages.hosts has \"" + host + "\": write HOST or HOST:PORT");
-  if (packages.folder.empty()) packages.folder = cache_folder();
+  if (packages.folder.empty()) packages.folder = cache_folder("packages");
   const auto check_path = [](const char* key, const std::string& path) -> Result<void> {
     constexpr size_t kLongest = 400;  // the names of environments follow
     if (path.empty() || (path.starts_with('/') && path.size() <= kLongest)) return {};
@@ -78,13 +85,50 @@ Result<SandboxChoice> SandboxSettings::choose() const {
   return choice;
 }
 
-Result<SandboxChoice> SandboxSettings::from_environment(const std::string& mode) {
+void ModelSettings::declare(Settings& settings) {
+  settings.add("models.file",
+               "the models that evaluators may ask (docs/models.md); default models.toml in "
+               "~/.config/assay or /etc/assay, if it is there",
+               &file);
+  settings.add("models.cache", "folder of replies that are kept; default below the user's cache folder",
+               &cache);
+  settings.add("models.cache_bytes", "of replies kept; those not used for longest go first", &cache_bytes,
+               size_t{1} << 20, size_t{1} << 50);
+}
+
+Result<ModelChoice> ModelSettings::choose() const {
+  ModelChoice choice;
+  std::string path = file;
+  const std::string config = folder_of_user("XDG_CONFIG_HOME", "/.config");
+  for (const std::string& folder : {config, std::string("/etc")})
+    if (const auto usual = folder + "/assay/models.toml";
+        path.empty() && !folder.empty() && ::access(usual.c_str(), F_OK) == 0)
+      path = usual;
+  if (path.empty()) return choice;
+  ASSAY_TRY(choice.models, llm::Models::load(path));
+  if (!cache.empty() && !cache.starts_with('/'))
+    return fail(ErrorKind::config, "models.cache must be an absolute path: " + cache);
+  choice.broker.cache_folder = cache.empty() ? cache_folder("replies") : cache;
+  choice.broker.cache_bytes = static_cast<int64_t>(cache_bytes);
+  return choice;
+}
+
+Result<Surroundings> Surroundings::from_environment(const std::string& mode, const std::string& models_file) {
   SandboxSettings sandbox;
+  PluginSettings plugins;
+  ModelSettings models;
   Settings settings;
   sandbox.declare(settings);
+  plugins.declare(settings);
+  models.declare(settings);
   ASSAY_OK(settings.load_environment());
   if (!mode.empty()) sandbox.mode = mode;
-  return sandbox.choose();
+  if (!models_file.empty()) models.file = models_file;
+  Surroundings surroundings;
+  ASSAY_TRY(surroundings.sandbox, sandbox.choose());
+  ASSAY_TRY(surroundings.plugins, Plugins::find(plugins));
+  ASSAY_TRY(surroundings.models, models.choose());
+  return surroundings;
 }
 
 Result<std::string> Config::spool_folder(const std::string& worker_name) const {
@@ -121,6 +165,8 @@ void Config::declare(Settings& settings) {
   settings.add("spool.bytes", "of outcomes kept; from 90 % on nothing more is claimed", &worker.spool.bytes,
                size_t{1} << 20, size_t{1} << 50);
   sandbox.declare(settings);
+  plugins.declare(settings);
+  models.declare(settings);
   settings.add("metrics.listen",
                "address of /metrics, /livez and /readyz: HOST:PORT or unix:/PATH; default nowhere",
                &metrics_listen);

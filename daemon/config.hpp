@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/settings.hpp"
+#include "daemon/plugins.hpp"
 #include "daemon/worker.hpp"
 
 namespace assay::daemon {
@@ -17,8 +18,27 @@ struct SandboxSettings {
 
   void declare(Settings& settings);
   Result<SandboxChoice> choose() const;
-  /// ASSAY_SANDBOX_MODE, unless `mode` is given, and ASSAY_SANDBOX_REQUIRE.
-  static Result<SandboxChoice> from_environment(const std::string& mode);
+};
+
+/// `[models]`.
+struct ModelSettings {
+  std::string file;
+  std::string cache;
+  size_t cache_bytes = size_t{1} << 30;
+
+  void declare(Settings& settings);
+  /// Of models.file, else of models.toml where configuration of this user or machine is kept; `models` stays
+  /// empty when there is none.
+  Result<ModelChoice> choose() const;
+};
+
+/// What evaluators of a command of the command line may use: from the ASSAY_… variables.
+struct Surroundings {
+  SandboxChoice sandbox;
+  Plugins plugins;
+  ModelChoice models;
+  /// `mode` and `models` (a path), unless empty, count before the variables.
+  static Result<Surroundings> from_environment(const std::string& mode, const std::string& models);
 };
 
 struct Config {
@@ -29,6 +49,8 @@ struct Config {
   std::string name;
   std::string log_level = "info";
   SandboxSettings sandbox;
+  PluginSettings plugins;
+  ModelSettings models;
   WorkerOptions worker;  ///< what of it is settings; the rest is for the program to fill in
 
   void declare(Settings& settings);

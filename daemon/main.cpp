@@ -48,6 +48,8 @@ Result<> finish_config(Config& config) {
     return fail(ErrorKind::config,
                 "log.level is \"" + config.log_level + "\": use debug, info, warn or error");
   ASSAY_TRY(config.worker.sandbox, config.sandbox.choose());
+  ASSAY_TRY(config.worker.plugins, Plugins::find(config.plugins));
+  ASSAY_TRY(config.worker.models, config.models.choose());
   config.worker.name = config.name;
   if (config.worker.name.empty()) {
     char host[256] = "";

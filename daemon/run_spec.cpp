@@ -33,10 +33,11 @@ sandbox::Limits limits_from(const Json& json, sandbox::Limits limits) {
   return limits;
 }
 
-Result<RunEvaluator> evaluator_from(const Json& json, const std::string& run) {
+Result<RunEvaluator> evaluator_from(const Json& json, const Plugins& plugins, const std::string& run) {
   RunEvaluator evaluator;
   evaluator.name = json.at("name").get<std::string>();
-  ASSAY_TRY(evaluator.program, program_from(json, run));
+  ASSAY_TRY(evaluator.program, program_from(json, plugins, run));
+  evaluator.models = models_of(json);
   if (json.contains("pass_threshold") && json["pass_threshold"].is_number())
     evaluator.pass_threshold = json["pass_threshold"].get<double>();
   return evaluator;
@@ -81,7 +82,8 @@ std::string Side::rows_path() const {
   return type == Type::dataset ? "/v1/datasets/" + id + "/rows" : "/v1/containers/" + id + "/logs";
 }
 
-Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluator, const std::string& run) {
+Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluator, const Plugins& plugins,
+                                                             const std::string& run) {
   auto program = std::make_shared<sandbox::Program>();
   program->name = evaluator.at("name").get<std::string>();
   if (evaluator.at("type") == "judge") {
@@ -92,6 +94,11 @@ Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluat
     program->language = evaluator.at("language").get<std::string>();
     program->source = evaluator.at("code").get<std::string>();
     if (evaluator.contains("params")) program->params = dump_json(evaluator["params"]);
+  }
+  if (program->language == sandbox::kPlugin) {
+    auto path = plugins.path(program->source.substr(0, program->source.find('/')));
+    if (!path) return std::unexpected(std::move(path.error()).with("evaluator " + program->name));
+    program->plugin = std::move(*path);
   }
   program->isolation = evaluator.value("isolation", program->isolation);
   if (program->isolation == "run") program->run = run;
@@ -106,7 +113,13 @@ Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluat
   return program;
 }
 
-Result<RunSpec> run_spec_from(std::string_view text) {
+std::vector<std::string> models_of(const Json& evaluator) {
+  if (evaluator.value("type", "") != "judge") return {};
+  const Json params = judge_params(evaluator);
+  return params.value("models", std::vector<std::string>());
+}
+
+Result<RunSpec> run_spec_from(std::string_view text, const Plugins& plugins) {
   const auto json_or = parse_json(text);
   if (!json_or) return fail(ErrorKind::transport, "the API sent no run specification");
   const Json& json = *json_or;
@@ -115,9 +128,10 @@ Result<RunSpec> run_spec_from(std::string_view text) {
     spec.id = json.at("id").get<std::string>();
     spec.items = json.at("items").get<int64_t>();
     spec.trials = json.at("trials").get<int>();
+    if (json.contains("spend_limit")) spec.spend_limit = json["spend_limit"].get<int64_t>();
     spec.models = static_cast<int>(json.at("models").size());
     for (const auto& entry : json.at("evaluators")) {
-      ASSAY_TRY(auto evaluator, evaluator_from(entry, spec.id));
+      ASSAY_TRY(auto evaluator, evaluator_from(entry, plugins, spec.id));
       spec.evaluators.push_back(std::move(evaluator));
     }
     spec.sample = side_from(json.at("sample"));

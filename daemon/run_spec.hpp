@@ -10,19 +10,23 @@
 
 #include "core/json.hpp"
 #include "core/row.hpp"
+#include "daemon/plugins.hpp"
 #include "sandbox/runtime/program.hpp"
 
 namespace assay::daemon {
 
 /// An evaluator's code and limits, from the definition that the API keeps; `config` for what this build
 /// cannot run.
-Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluator,
+Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluator, const Plugins& plugins,
                                                              const std::string& run = {});
+/// The slugs of the models that it says it asks.
+std::vector<std::string> models_of(const Json& evaluator);
 
 struct RunEvaluator {
   std::string name;
   std::shared_ptr<const sandbox::Program> program;
   std::optional<double> pass_threshold;
+  std::vector<std::string> models;  ///< of a judge
 };
 
 /// One side of the items: a sequence of rows that never changes.
@@ -43,6 +47,7 @@ struct RunSpec {
   int64_t items = 0;
   int trials = 1;
   int models = 1;
+  std::optional<int64_t> spend_limit;  ///< nano-dollars
   std::vector<RunEvaluator> evaluators;
   Side sample, ground_truth;
 
@@ -52,7 +57,7 @@ struct RunSpec {
 };
 
 /// `config` for what this build cannot run (a language it lacks), `transport` for what is no specification.
-Result<RunSpec> run_spec_from(std::string_view text);
+Result<RunSpec> run_spec_from(std::string_view text, const Plugins& plugins);
 
 struct Lease {
   std::string run;

@@ -16,6 +16,18 @@ constexpr int kReadTries = 3;
 
 }  // namespace
 
+/// An item's place in the budget: given back when its last evaluation has answered.
+class Shard::Place {
+ public:
+  explicit Place(Budget& budget) : budget_(budget) {}
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+  ~Place() { budget_.release(1); }
+
+ private:
+  Budget& budget_;
+};
+
 Shard::Shard(WorkerContext& context, Lease lease, std::shared_ptr<const RunSpec> spec,
              asio::any_io_executor executor)
     : context_(context),
@@ -46,7 +58,10 @@ std::string Shard::fence() const {
 }
 
 Task<> Shard::run() {
+  purse_ = context_.purses.take(*spec_);
   const End end = co_await evaluate();
+  purse_.reset();
+  co_await context_.purses.release(lease_.run);
   co_await wait_until_posted();
   if (outbox_->standing == Outbox::Standing::refused && !failed_) failed_ = outbox_->refusal;
   co_await finish(failed_ ? End::failed : end);
@@ -64,6 +79,10 @@ Task<> Shard::give_up(Error why) {
 
 Task<bool> Shard::prepare() {
   for (const auto& evaluator : spec_->evaluators) {
+    if (const auto known = check_models(evaluator); !known) {
+      failed_ = Error(known.error()).with("evaluator " + evaluator.name);
+      co_return false;
+    }
     const auto prepared = co_await context_.pool.prepare(evaluator.program);
     if (prepared) continue;
     if (prepared.error().kind != ErrorKind::cancelled)
@@ -71,6 +90,20 @@ Task<bool> Shard::prepare() {
     co_return false;
   }
   co_return true;
+}
+
+/// Whether it can ask its models, before anything is paid for.
+Result<> Shard::check_models(const RunEvaluator& evaluator) const {
+  if (evaluator.models.empty()) return {};
+  if (context_.broker == nullptr)
+    return fail(ErrorKind::config, "this worker has no models: set models.file (docs/models.md)");
+  for (const std::string& slug : evaluator.models) {
+    ASSAY_TRY(const auto model, context_.broker->models().find(slug));
+    if (spec_->spend_limit && !model.prices)
+      return fail(ErrorKind::config, "the run has a spend_limit, but the model " + slug +
+                                         " has no prices: give it some in models.toml, 0 if it is free");
+  }
+  return {};
 }
 
 Task<Shard::End> Shard::evaluate() {
@@ -134,14 +167,6 @@ Task<bool> Shard::wait_for_api() {
 
 void Shard::submit_item(Item item) {
   const auto evaluators = static_cast<int64_t>(spec_->evaluators.size());
-  // The item's place in the budget is given back when its last evaluation has answered.
-  struct Place {
-    explicit Place(Budget& b) : budget(b) {}
-    Place(const Place&) = delete;
-    Place& operator=(const Place&) = delete;
-    ~Place() { budget.release(1); }
-    Budget& budget;
-  };
   const auto place = std::make_shared<Place>(context_.items);
   for (int64_t code = 0; code < spec_->outcomes_per_item(); ++code) {
     if (lease_.is_done((item.index - lease_.lo) * spec_->outcomes_per_item() + code)) continue;
@@ -152,36 +177,35 @@ void Shard::submit_item(Item item) {
       record(id, Outcome::errored(item.json.error().kind, item.json.error().message));
       continue;
     }
-    ++outstanding_;
-    const auto& program = spec_->evaluators[static_cast<size_t>(id.evaluator)].program;
-    context_.pool.submit(
-        program, *item.json,
-        [this, id, place, json = *item.json](Outcome outcome) {
-          if (outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::internal)
-            submit(id, json, 1);  // our fault, not the evaluator's: tried again before it is reported
-          else
-            record(id, std::move(outcome));
-          item_done();
-        },
-        unwanted_);
+    Evaluation evaluation{.id = id, .item = *item.json, .place = place};
+    if (context_.broker != nullptr && program_of(id).may_ask_models())
+      evaluation.asking = std::make_shared<Asking>(*context_.broker, purse_);
+    submit(std::move(evaluation));
   }
 }
 
-void Shard::submit(OutcomeId id, std::string item, int attempt) {
+const sandbox::Program& Shard::program_of(const OutcomeId& id) const {
+  return *spec_->evaluators[static_cast<size_t>(id.evaluator)].program;
+}
+
+void Shard::submit(Evaluation evaluation) {
   ++outstanding_;
-  const auto& program = spec_->evaluators[static_cast<size_t>(id.evaluator)].program;
-  std::string copy = item;
+  const auto& program = spec_->evaluators[static_cast<size_t>(evaluation.id.evaluator)].program;
+  std::string item = evaluation.item;
+  const auto asking = evaluation.asking;
   context_.pool.submit(
-      program, std::move(copy),
-      [this, id, attempt, json = std::move(item)](Outcome outcome) mutable {
+      program, std::move(item),
+      [this, evaluation = std::move(evaluation)](Outcome outcome) mutable {
+        if (evaluation.asking) outcome.usage.models = evaluation.asking->use();
         const bool ours = outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::internal;
-        if (ours && attempt + 1 < kInternalTries)
-          submit(id, std::move(json), attempt + 1);
+        // Our fault, not the evaluator's: tried again before it is reported.
+        if (ours && ++evaluation.tries < kInternalTries)
+          submit(std::move(evaluation));
         else
-          record(id, std::move(outcome));
+          record(evaluation.id, std::move(outcome));
         item_done();
       },
-      unwanted_);
+      unwanted_, asking);
 }
 
 void Shard::item_done() {

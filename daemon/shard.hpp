@@ -7,9 +7,11 @@
 #include "core/async/budget.hpp"
 #include "core/async/event.hpp"
 #include "daemon/api_client.hpp"
+#include "daemon/asking.hpp"
 #include "daemon/completer.hpp"
 #include "daemon/run_spec.hpp"
 #include "daemon/sources/rows.hpp"
+#include "daemon/spend.hpp"
 #include "daemon/spool/spool.hpp"
 #include "sandbox/runtime/pool.hpp"
 
@@ -22,6 +24,8 @@ struct WorkerContext {
   Budget& items;  ///< items read and not yet evaluated, over all shards
   Spool& spool;
   Completer& completer;
+  Purses& purses;
+  llm::Broker* broker;     ///< null: this worker has no models
   const Identity& self;    ///< this process, as the API knows it
   bool draining = false;   ///< start nothing more; finish what is in flight
   bool stopping = false;   ///< end now
@@ -52,11 +56,21 @@ class Shard {
 
  private:
   enum class End { complete, partial, failed };
+  class Place;
+  struct Evaluation {
+    OutcomeId id;
+    std::string item;  // JSON
+    std::shared_ptr<Place> place;
+    std::shared_ptr<Asking> asking;  // null: its program may not ask models, or there are none
+    int tries = 0;
+  };
 
   Task<End> evaluate();
   Task<bool> prepare();
+  Result<> check_models(const RunEvaluator& evaluator) const;
   void submit_item(Item item);
-  void submit(OutcomeId id, std::string item, int attempt);
+  void submit(Evaluation evaluation);
+  const sandbox::Program& program_of(const OutcomeId& id) const;
   void record(OutcomeId id, Outcome outcome);
   void item_done();
   Task<> wait_for_room();
@@ -78,6 +92,7 @@ class Shard {
   asio::any_io_executor executor_;
   Event answered_;  ///< an item was answered
   std::shared_ptr<Outbox> outbox_;
+  std::shared_ptr<llm::Purse> purse_;
   size_t outstanding_ = 0;  ///< evaluations in the pool
   int64_t heartbeats_seen_ = 0;
   int read_failures_ = 0;

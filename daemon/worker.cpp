@@ -58,23 +58,48 @@ Task<> Worker::tell_fallback() {
 
 Task<Result<>> Worker::run() {
   ASSAY_CO_OK(co_await spool_.open());
-  Result<> result = co_await open_sandbox();
+  Result<> result = open_broker();
+  if (result) result = co_await open_sandbox();
   if (result) result = co_await work();
+  if (broker_) co_await broker_->close();
   co_await spool_.close();
   tell_rest();
   co_return result;
 }
 
-/// What runs may require of this worker: what it was told, the languages that work here, and those that it
-/// can install packages for.
+Result<> Worker::open_broker() {
+  if (!options_.models.models) return {};
+  auto broker = llm::Broker::start(executor_, *options_.models.models, options_.models.broker);
+  if (!broker) return std::unexpected(std::move(broker.error()).with("models"));
+  broker_ = std::move(*broker);
+  return {};
+}
+
+/// What runs may require of this worker: what it was told, the languages that work here, those that it can
+/// install packages for, the plugins that load and the providers of models.
 Task<> Worker::find_labels() {
   labels_ = options_.labels;
-  auto languages = options_.languages;
-  if (languages.empty()) languages = co_await sandbox::working_languages(*pool_);
-  for (const auto& language : languages) labels_.push_back("language:" + language);
+  if (!options_.find_labels) co_return;
+  for (const auto& language : co_await sandbox::working_languages(*pool_))
+    labels_.push_back("language:" + language);
+  co_await find_plugins();
+  if (options_.models.models)
+    for (const auto& prefix : options_.models.models->prefixes()) labels_.push_back("provider:" + prefix);
   const auto& packages = options_.sandbox.packages;
   if (!packages.index.empty() || !packages.wheelhouse.empty()) labels_.emplace_back("packages:python");
   if (!packages.registry.empty()) labels_.emplace_back("packages:node");
+}
+
+Task<> Worker::find_plugins() {
+  for (const auto& [name, path] : options_.plugins.all()) {
+    const auto plugin = co_await pool_->describe_plugin(path);
+    if (plugin && plugin->name == name)
+      labels_.push_back("plugin:" + name);
+    else
+      log::warn(
+          "a plugin is left out",
+          {{"path", path}, {"why", plugin ? "it calls itself " + plugin->name : plugin.error().message}});
+  }
 }
 
 Task<Result<>> Worker::work() {
@@ -82,7 +107,9 @@ Task<Result<>> Worker::work() {
   co_await find_labels();
   self_.boot_id = make_id("boot_");
   completer_ = std::make_unique<Completer>(executor_, api_, self_);
-  context_ = std::make_unique<WorkerContext>(WorkerContext{api_, *pool_, items_, spool_, *completer_, self_});
+  purses_ = std::make_unique<Purses>(executor_, api_, self_);
+  context_ = std::make_unique<WorkerContext>(
+      WorkerContext{api_, *pool_, items_, spool_, *completer_, *purses_, broker_.get(), self_});
   sender_ = std::make_unique<Sender>(executor_, api_, spool_, self_,
                                      [this](std::string why) { fatal(std::move(why)); });
   claims_ = std::make_unique<Scope>(executor_);
@@ -299,7 +326,7 @@ Task<Result<RunSpec>> Worker::fetch_spec(std::string run) {
     const auto answer = co_await api_.call_until(std::move(call), deadline);
     if (!answer) co_return std::unexpected(answer.error());
     if (!answer->ok()) co_return std::unexpected(answer->error());
-    auto spec = run_spec_from(answer->body);
+    auto spec = run_spec_from(answer->body, options_.plugins);
     const auto wait = backoff(attempt);
     const bool passing = !spec && spec.error().kind == ErrorKind::transport;
     if (!passing || Clock::now() + wait >= deadline) co_return spec;

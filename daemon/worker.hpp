@@ -8,6 +8,8 @@
 
 #include "core/async/scope.hpp"
 #include "core/log.hpp"
+#include "daemon/llm/broker.hpp"
+#include "daemon/plugins.hpp"
 #include "daemon/shard.hpp"
 #include "daemon/spool/sender.hpp"
 #include "daemon/spool/spool.hpp"
@@ -22,19 +24,28 @@ struct SandboxChoice {
   sandbox::PackageSources packages;
 };
 
+/// Which models evaluators may ask.
+struct ModelChoice {
+  std::optional<llm::Models> models;  ///< nullopt: none
+  llm::BrokerOptions broker;
+};
+
 struct WorkerOptions {
   ApiEndpoint api;
   ApiClient::Observer on_api_call;
   std::string
       name;  ///< stable over restarts: a restart under the same name takes the old leases over at once
   std::vector<std::string> environments = {"main"};
-  std::vector<std::string> labels;  ///< what runs may require: "gpu:a100"; the languages that work are added
-  std::vector<std::string> languages;  ///< that are known to work; empty: each is tried
-  size_t hosts = 2;                    ///< evaluator processes at most
-  size_t shards = 4;                   ///< shards leased at once
-  size_t items = 1024;                 ///< items in flight over all shards
+  std::vector<std::string> labels;  ///< what runs may require: "gpu:a100"
+  /// Add to them what is found: languages that work, plugins that load. False: the labels say it all.
+  bool find_labels = true;
+  size_t hosts = 2;     ///< evaluator processes at most
+  size_t shards = 4;    ///< shards leased at once
+  size_t items = 1024;  ///< items in flight over all shards
   SpoolOptions spool;
   SandboxChoice sandbox;
+  Plugins plugins;
+  ModelChoice models;
   log::Level fallback_level = log::Level::warn;   ///< of the line that says that the sandbox could be better
   std::chrono::milliseconds drain_grace{60'000};  ///< for items in flight after drain()
 };
@@ -71,8 +82,10 @@ class Worker {
   Task<Result<>> work();
   Task<> work_registered();
   Task<Result<>> open_sandbox();
+  Result<> open_broker();
   Task<> tell_fallback();
   Task<> find_labels();
+  Task<> find_plugins();
   Task<Result<>> register_worker();
   Task<> claim_loop();
   Task<> heartbeat_loop();
@@ -94,9 +107,11 @@ class Worker {
   Budget items_;
   Spool spool_;
   std::unique_ptr<sandbox::Pool> pool_;
+  std::unique_ptr<llm::Broker> broker_;  ///< null: no models
   Identity self_;
   std::vector<std::string> labels_;
   std::unique_ptr<Completer> completer_;
+  std::unique_ptr<Purses> purses_;
   std::unique_ptr<WorkerContext> context_;
   std::unique_ptr<Sender> sender_;
   std::unique_ptr<Scope> claims_, leases_, control_;

@@ -78,6 +78,7 @@ void append_run(JsonObject& object, const Run& run, std::string_view metrics, co
   append_progress(object, run);
   append_json_array(object.key("sandbox"), run.sandboxes,
                     [](std::string& out, const std::string& mode) { append_json_quote(out, mode); });
+  if (run.spend_limit) object.real("spend_limit", static_cast<double>(*run.spend_limit) / 1e9);
   object.real("estimated_spend", spend_in(metrics));
   if (!run.error.empty()) object.text("error", run.error);
   object.text("created_at", iso8601(run.created_at));

@@ -186,4 +186,22 @@ Task<Answer<FailAnswer>> SqlStore::fail_shard(WorkerRef who, LeaseRef lease, Sha
   });
 }
 
+Task<Answer<int64_t>> SqlStore::grant_spend(WorkerRef who, std::string id, int64_t wanted, int64_t returned) {
+  return write([=](Database& db) -> Answer<int64_t> {
+    ASSAY_TRY(const auto worker, known_worker(db, who));
+    ASSAY_TRY(const auto run, find_run_row(db, who.project, id, true));
+    const auto limit = db.integer("SELECT spend_limit FROM runs WHERE id = ?", run.row);
+    if (!limit) return refuse(409, "no_spend_limit", "the run has no limit of spending: nothing is granted");
+    const int64_t out = db.integer("SELECT spend_granted FROM runs WHERE id = ?", run.row).value_or(0);
+    const int64_t given = std::max<int64_t>(0, out - returned), rest = *limit - given;
+    // A share that lasts for a while, small enough that no worker sits on what others need.
+    constexpr int64_t kShares = 64;
+    int64_t grant = 0;
+    if (wanted > 0 && wanted <= rest && run.status < RunStatus::finalizing)
+      grant = std::min(rest, std::max(wanted, *limit / kShares));
+    db.run("UPDATE runs SET spend_granted = ? WHERE id = ?", given + grant, run.row);
+    return grant;
+  });
+}
+
 }  // namespace assay::api

@@ -150,6 +150,9 @@ UPDATE shards SET progress_at = lease_until WHERE state = 1;
 constexpr const char* kFourth = R"sql(
 ALTER TABLE outcomes ADD COLUMN calls bigint, ADD COLUMN input_tokens bigint, ADD COLUMN output_tokens bigint,
   ADD COLUMN nano_dollars bigint, ADD COLUMN unpriced bigint, ADD COLUMN estimated bigint;
+-- In nano-dollars: what models may cost, and how much of it workers were given to spend.
+ALTER TABLE runs ADD COLUMN spend_limit bigint;
+ALTER TABLE runs ADD COLUMN spend_granted bigint NOT NULL DEFAULT 0;
 )sql";
 
 }  // namespace

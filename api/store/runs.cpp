@@ -22,7 +22,7 @@ namespace {
   "s.run = r.id) END, "                                                                                     \
   "(SELECT " modes                                                                                          \
   " FROM run_sandboxes b WHERE b.run = r.id), r.priority, r.paused, r.required, "                           \
-  "r.source_run, r.project, r.container, r.shards_aside, r.retries FROM runs r "
+  "r.source_run, r.project, r.container, r.shards_aside, r.retries, r.spend_limit FROM runs r "
 #define ASSAY_SQLITE_RUN ASSAY_RUN_COLUMNS("group_concat(mode)", "r.spec")
 #define ASSAY_POSTGRES_RUN ASSAY_RUN_COLUMNS("string_agg(mode, ',')", "r.spec")
 #define ASSAY_SQLITE_LISTED ASSAY_RUN_COLUMNS("group_concat(mode)", "''")
@@ -80,6 +80,7 @@ Run run_from(const Rows& row) {
   run.container = row.integer(25);
   run.shards_aside = row.integer(26);
   run.retries = row.integer(27);
+  if (!row.null(28)) run.spend_limit = row.integer(28);
   return run;
 }
 
@@ -213,11 +214,11 @@ Task<Answer<>> SqlStore::create_run(int64_t project, NewRun plan, std::optional<
     const Run& run = plan.run;
     const auto row = db.integer(
         "INSERT INTO runs(public_id, project, container, environment, status, items, models, evaluators, "
-        "trials, shards, spec, detail, priority, required, source_run, created_at) "
-        "VALUES(?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        "trials, shards, spec, detail, priority, required, source_run, spend_limit, created_at) "
+        "VALUES(?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         run.id, project, plan.container, run.environment, run.items, run.models, run.evaluators, run.trials,
         run.shards, run.spec, run.detail, run.priority, dump_json(Json(run.required)), run.source_run,
-        run.created_at);
+        run.spend_limit, run.created_at);
     for (size_t i = 0; i < plan.evaluators.size(); ++i)
       db.run("INSERT INTO run_evaluators(run, idx, evaluator, version) VALUES(?, ?, ?, ?)", row, i,
              plan.evaluators[i].row, plan.evaluators[i].version);

@@ -114,6 +114,8 @@ class SqlStore : public Store {
                                                              std::vector<LeaseRef> leases) override;
   Task<Answer<>> release(WorkerRef who, LeaseRef lease) override;
   Task<Answer<FailAnswer>> fail_shard(WorkerRef who, LeaseRef lease, ShardFailure failure) override;
+  Task<Answer<int64_t>> grant_spend(WorkerRef who, std::string run, int64_t wanted,
+                                    int64_t returned) override;
 
  protected:
   /// First writer wins: an identity that is there already stays as it is, and only what was really inserted

@@ -173,6 +173,9 @@ ALTER TABLE outcomes ADD COLUMN output_tokens INTEGER;
 ALTER TABLE outcomes ADD COLUMN nano_dollars INTEGER;
 ALTER TABLE outcomes ADD COLUMN unpriced INTEGER;
 ALTER TABLE outcomes ADD COLUMN estimated INTEGER;
+-- In nano-dollars: what models may cost, and how much of it workers were given to spend.
+ALTER TABLE runs ADD COLUMN spend_limit INTEGER;
+ALTER TABLE runs ADD COLUMN spend_granted INTEGER NOT NULL DEFAULT 0;
 )sql";
 
 }  // namespace

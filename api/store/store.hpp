@@ -146,6 +146,10 @@ class Store {
                                                                      std::vector<LeaseRef> leases) = 0;
   virtual Task<Answer<>> release(WorkerRef who, LeaseRef lease) = 0;
   virtual Task<Answer<FailAnswer>> fail_shard(WorkerRef who, LeaseRef lease, ShardFailure failure) = 0;
+  /// Takes `returned` back and grants a worker at least `wanted` of what the run may still spend on models;
+  /// 0 when there is less. In nano-dollars.
+  virtual Task<Answer<int64_t>> grant_spend(WorkerRef who, std::string run, int64_t wanted,
+                                            int64_t returned) = 0;
 };
 
 }  // namespace assay::api

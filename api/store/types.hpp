@@ -144,6 +144,7 @@ struct Run {
   int64_t retries = 0;
   int64_t shards_aside = 0;  ///< given up after they failed again and again
   int64_t outcomes = 0, errors = 0;
+  std::optional<int64_t> spend_limit;                        ///< of model calls, in nano-dollars
   int64_t created_at = 0, started_at = 0, completed_at = 0;  ///< 0: not yet
 
   int64_t per_item() const { return models * evaluators * trials; }

@@ -230,6 +230,33 @@ Task<Answer<Response>> fail_shard(Context& context, Request& request) {
   co_return Response("{\"verdict\":\"failed\"}");
 }
 
+struct SpendRequest {
+  WorkerRef worker;
+  int64_t wanted = 0, returned = 0;
+};
+
+SpendRequest read_spend(Fields& body) {
+  constexpr int64_t kMost = int64_t{1} << 53;
+  SpendRequest spend;
+  spend.worker = read_worker(body);
+  spend.wanted = body.integer_or("wanted", 0, 0, kMost);
+  spend.returned = body.integer_or("returned", 0, 0, kMost);
+  return spend;
+}
+
+Task<Answer<Response>> grant_spend(Context& context, Request& request) {
+  const auto json = parse_json(request.body);
+  if (!json) co_return refuse(400, "invalid_json", json.error().message);
+  Fields body(*json);
+  auto spend = read_spend(body);
+  ASSAY_CO_OK(body.done());
+  spend.worker.project = request.principal.project();
+  const auto granted =
+      co_await context.store.grant_spend(spend.worker, request.parameters[0], spend.wanted, spend.returned);
+  if (!granted) co_return std::unexpected(granted.error());
+  co_return Response("{\"granted\":" + std::to_string(*granted) + "}");
+}
+
 Task<Answer<Response>> run_spec(Context& context, Request& request) {
   auto run = co_await context.store.run(request.principal.access, request.parameters[0]);
   if (!run) co_return std::unexpected(run.error());
@@ -306,6 +333,15 @@ std::vector<Route> worker_routes() {
        {.summary = "Say that a shard cannot be done",
         .body = asks<read_failure>,
         .answer = "Verdict",
+        .refusals = {409}}},
+      {"POST",
+       "/runs/{run}/spend",
+       kWorker,
+       Body::json,
+       grant_spend,
+       {.summary = "Get a share of what a run may spend on models, in nano-dollars, or give one back",
+        .body = asks<read_spend>,
+        .answer = "Granted",
         .refusals = {409}}},
   };
 }

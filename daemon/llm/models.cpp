@@ -296,6 +296,13 @@ std::vector<std::string> Models::slugs() const {
   return slugs;
 }
 
+std::set<std::string> Models::prefixes() const {
+  std::set<std::string> prefixes;
+  for (const auto& [name, provider] : providers_) prefixes.insert(name);
+  for (const auto& [slug, model] : models_) prefixes.insert(slug.substr(0, slug.find('/')));
+  return prefixes;
+}
+
 Result<Model> Models::find(const std::string& slug) const {
   if (const auto it = models_.find(slug); it != models_.end()) return it->second;
   const size_t slash = slug.find('/');

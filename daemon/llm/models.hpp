@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,8 @@ class Models {
   const std::map<std::string, Provider>& providers() const { return providers_; }
   /// The slugs with an entry of their own.
   std::vector<std::string> slugs() const;
+  /// What slugs may begin with: "openai" of "openai/gpt-4o".
+  std::set<std::string> prefixes() const;
   /// The entry, or for "PROVIDER/NAME" without one the model NAME there, unpriced. `model_not_found` that
   /// says what there is.
   Result<Model> find(const std::string& slug) const;

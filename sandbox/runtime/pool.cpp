@@ -560,7 +560,8 @@ void Pool::sweep() {
   impl_->schedule();
 }
 
-Task<Outcome> Pool::evaluate(std::shared_ptr<const Program> program, std::string item) {
+Task<Outcome> Pool::evaluate(std::shared_ptr<const Program> program, std::string item,
+                             std::shared_ptr<Completions> completions) {
   struct Waiting {
     explicit Waiting(asio::any_io_executor executor)
         : arrived(executor, asio::steady_timer::time_point::max()) {}
@@ -568,10 +569,13 @@ Task<Outcome> Pool::evaluate(std::shared_ptr<const Program> program, std::string
     std::optional<Outcome> outcome;
   };
   const auto waiting = std::make_shared<Waiting>(impl_->executor);
-  submit(std::move(program), std::move(item), [waiting](Outcome outcome) {
-    waiting->outcome = std::move(outcome);
-    waiting->arrived.cancel();
-  });
+  submit(
+      std::move(program), std::move(item),
+      [waiting](Outcome outcome) {
+        waiting->outcome = std::move(outcome);
+        waiting->arrived.cancel();
+      },
+      nullptr, std::move(completions));
   boost::system::error_code ignored;
   if (!waiting->outcome)
     co_await waiting->arrived.async_wait(asio::redirect_error(asio::use_awaitable, ignored));

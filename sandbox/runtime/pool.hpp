@@ -67,7 +67,8 @@ class Pool {
   /// that are under way.
   void sweep();
   /// submit() as an awaitable.
-  Task<Outcome> evaluate(std::shared_ptr<const Program> program, std::string item);
+  Task<Outcome> evaluate(std::shared_ptr<const Program> program, std::string item,
+                         std::shared_ptr<Completions> completions = nullptr);
 
   /// Kills every host, answers what is queued with `cancelled`, ends the spawner and waits for it.
   Task<> close();

@@ -230,6 +230,27 @@ TEST_CASE("Store: what models were asked for is kept beside the score", "[api][s
   CHECK(seen == std::vector<ModelUse>{{}, asked.usage.models});
 }
 
+TEST_CASE("Store: what workers are granted is never more than a run may spend", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  const auto worker = f.add_worker("one", "b");
+  CHECK(f.code(f.wait(f.store().grant_spend(worker, f.create_run(2, 2), 1, 0))) == "no_spend_limit");
+  const auto run = f.create_run(2, 2, 1, [](NewRun& plan) { plan.run.spend_limit = 6'400; });
+  const auto grant = [&](int64_t wanted, int64_t returned = 0) {
+    return *f.wait(f.store().grant_spend(worker, run, wanted, returned));
+  };
+  CHECK(grant(1) == 100);  // a share
+  CHECK(grant(6'301) == 0);
+  CHECK(grant(6'000) == 6'000);
+  CHECK(grant(300) == 300);
+  CHECK(grant(1) == 0);
+  CHECK(grant(0, 50) == 0);
+  CHECK(grant(51) == 0);
+  CHECK(grant(50) == 50);
+  CHECK(grant(0, 1'000'000) == 0);  // more than was out
+  CHECK(grant(6'400) == 6'400);
+  CHECK(f.run(run).spend_limit == 6'400);
+}
+
 TEST_CASE("Store: a shard is done only when every outcome is there", "[api][store]") {
   Fixture f(GENERATE(from_range(kinds())));
   const auto run = f.create_run(5, 5);

@@ -39,17 +39,54 @@ TEST_CASE("config: [sandbox] says which mode to use and what to refuse to start 
 TEST_CASE("config: the environment says the same; what is given goes before it", "[daemon][config]") {
   ::setenv("ASSAY_SANDBOX_MODE", "nons", 1);
   ::setenv("ASSAY_SANDBOX_REQUIRE", "full,landlock", 1);
-  const auto of_environment = SandboxSettings::from_environment("");
-  const auto given = SandboxSettings::from_environment("full");
+  const auto of_environment = Surroundings::from_environment("", "");
+  const auto given = Surroundings::from_environment("full", "");
   ::setenv("ASSAY_SANDBOX_REQUIRE", "everything", 1);
-  const auto wrong = SandboxSettings::from_environment("");
+  const auto wrong = Surroundings::from_environment("", "");
   ::unsetenv("ASSAY_SANDBOX_MODE");
   ::unsetenv("ASSAY_SANDBOX_REQUIRE");
   REQUIRE((of_environment && given));
-  CHECK((of_environment->mode == sandbox::Mode::nons && of_environment->require.landlock));
-  CHECK(of_environment->require.least == sandbox::Mode::full);
-  CHECK((given->mode == sandbox::Mode::full && given->require.landlock));
+  const SandboxChoice& sandbox = of_environment->sandbox;
+  CHECK((sandbox.mode == sandbox::Mode::nons && sandbox.require.landlock));
+  CHECK(sandbox.require.least == sandbox::Mode::full);
+  CHECK((given->sandbox.mode == sandbox::Mode::full && given->sandbox.require.landlock));
   CHECK_FALSE(wrong);
+}
+
+TEST_CASE("config: the models are in the file that is named, or in none", "[daemon][config]") {
+  const test::TemporaryFolder folder;
+  ModelSettings settings;
+  settings.file = folder.path("none.toml");
+  CHECK_THAT(settings.choose().error().message, Contains("none.toml"));
+  settings.file = folder.write("models.toml", "[providers.here]\napi = \"chat.completions\"\n"
+                                              "base_url = \"http://127.0.0.1:1/v1\"\n");
+  settings.cache = "relative";
+  CHECK_THAT(settings.choose().error().message, Contains("models.cache must be an absolute path"));
+  settings.cache = folder.path("replies");
+  const auto choice = settings.choose();
+  REQUIRE(choice);
+  CHECK(choice->models->prefixes() == std::set<std::string>{"here"});
+  CHECK(choice->broker.cache_folder == folder.path("replies"));
+}
+
+TEST_CASE("config: plugins are found by their file names, the first folder first", "[daemon][config]") {
+  const test::TemporaryFolder folder;
+  std::filesystem::create_directory(folder.path("a"));
+  std::filesystem::create_directory(folder.path("b"));
+  for (const char* name : {"a/mine.so", "b/mine.so", "b/yours.so", "b/Not-One.so", "b/text.txt"})
+    folder.write(name, "");
+  PluginSettings settings;
+  settings.path = {folder.path("a"), folder.path("b")};
+  const auto plugins = Plugins::find(settings);
+  REQUIRE(plugins);
+  CHECK(*plugins->path("mine") == std::filesystem::canonical(folder.path("a/mine.so")).string());
+  CHECK(plugins->path("yours"));
+  CHECK_FALSE(plugins->all().contains("Not-One"));
+  CHECK_THAT(plugins->path("theirs").error().message, Contains("there is no plugin theirs") && Contains("yours"));
+  settings.path = {"relative"};
+  CHECK_THAT(Plugins::find(settings).error().message, Contains("absolute"));
+  settings.path = {folder.path("nowhere")};
+  CHECK_THAT(Plugins::find(settings).error().message, Contains("cannot read the folder"));
 }
 
 TEST_CASE("config: the spool is where it is told, else in systemd's folder, else in the user's",

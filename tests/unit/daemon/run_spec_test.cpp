@@ -17,7 +17,7 @@ Json spec_json() {
 }
 
 TEST_CASE("RunSpec: everything the worker needs is read", "[daemon][run_spec]") {
-  const auto spec = run_spec_from(spec_json().dump());
+  const auto spec = run_spec_from(spec_json().dump(), {});
   REQUIRE(spec);
   CHECK(spec->outcomes_per_item() == 4);
   CHECK(spec->evaluators[0].program->limits.wall == std::chrono::milliseconds(1500));
@@ -39,19 +39,19 @@ TEST_CASE("RunSpec: what is no specification is a transport error, what cannot r
     Json broken = spec_json();
     Json& value = broken[Json::json_pointer(path)];
     value = value.is_string() ? Json(7) : Json("x");
-    const auto spec = run_spec_from(broken.dump());
+    const auto spec = run_spec_from(broken.dump(), {});
     INFO(path);
     REQUIRE_FALSE(spec);
     CHECK(spec.error().kind == ErrorKind::transport);
   }
   for (const char* page : {"", "<h1>Welcome</h1>", R"({"id":"run_)"}) {
-    const auto spec = run_spec_from(page);
+    const auto spec = run_spec_from(page, {});
     REQUIRE_FALSE(spec);
     CHECK(spec.error().kind == ErrorKind::transport);
   }
   Json python = spec_json();
   python["evaluators"][1]["language"] = "cobol";
-  const auto spec = run_spec_from(python.dump());
+  const auto spec = run_spec_from(python.dump(), {});
   REQUIRE_FALSE(spec);
   CHECK(spec.error().kind == ErrorKind::config);
   CHECK(spec.error().message.find("cobol") != std::string::npos);

@@ -1,0 +1,38 @@
+#include "daemon/asking.hpp"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "core/json.hpp"
+
+namespace assay::daemon {
+
+ModelUse use_of(std::string_view reply_json) {
+  ModelUse use;
+  use.calls = 1;
+  const auto reply = parse_json(reply_json);
+  if (!reply || !reply->is_object()) return use;
+  if (const auto usage = reply->find("usage"); usage != reply->end() && usage->is_object()) {
+    use.input_tokens = usage->value("input", int64_t{0});
+    use.cached_tokens = usage->value("cached", int64_t{0});
+    use.output_tokens = usage->value("output", int64_t{0});
+    use.reasoning_tokens = usage->value("reasoning", int64_t{0});
+    use.estimated = usage->value("estimated", false) ? 1 : 0;
+  }
+  use.from_cache = reply->value("from_cache", false) ? 1 : 0;
+  if (const auto cost = reply->find("cost"); cost != reply->end() && cost->is_number())
+    use.nano_dollars = std::llround(cost->get<double>() * 1e9);
+  else if (use.from_cache == 0)
+    use.unpriced = 1;
+  return use;
+}
+
+void Asking::complete(std::string request, std::shared_ptr<const bool> unwanted, Done done) {
+  broker_.complete(std::move(request), {.purse = purse_, .unwanted = std::move(unwanted)},
+                   [self = shared_from_this(), done = std::move(done)](Result<std::string> reply) mutable {
+                     if (reply) self->use_ += use_of(*reply);
+                     done(std::move(reply));
+                   });
+}
+
+}  // namespace assay::daemon

@@ -1,0 +1,183 @@
+"""Judges: models that score, by `assay run` and through a server and workers, against a mock of a model's API."""
+import json
+import os
+import re
+
+from harness import BIN, Case, main, wait_until
+
+FILE = """
+name = "judged"
+{top}
+[sample]
+type = "dataset"
+file = "rows.jsonl"
+columns = {{ input = "q", output = "got" }}
+[ground_truth]
+type = "dataset"
+file = "rows.jsonl"
+columns = {{ input = "q", output = "want" }}
+[[evaluator]]
+name = "exact"
+type = "code"
+language = "plugin"
+code = "text/exact"
+pass_threshold = 1.0
+[[evaluator]]
+name = "judge"
+type = "judge"
+model = "{model}"
+prompt = "Is {{{{ output }}}} the same as {{{{ expected }}}}?"
+{judge}
+"""
+MODELS = """
+[providers.mock]
+api = "chat.completions"
+base_url = "{url}/v1"
+key_file = "{key}"
+max_in_flight = 16
+start_in_flight = 16
+[models."mock/priced"]
+model = "mock-small"
+price = {{ input = 1, output = 10 }}
+max_output_tokens = 100
+[models."mock/unpriced"]
+model = "mock-small"
+"""
+KEY = "sk-of-the-judge-test"
+
+
+class Judge(Case):
+    def setUp(self):
+        super().setUp()
+        self.environment = {**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache"), "HOME": str(self.folder)}
+
+    def mock(self, rules=""):
+        path = self.write("rules.toml", f'keys = ["{KEY}"]\n' + rules)
+        server = self.start(BIN / "assay", "mock-llm", "--listen", "127.0.0.1:0", "--rules", path)
+        url = wait_until(lambda: re.search(r"http://127\.0\.0\.1:\d+", server.output()), "the mock answers").group()
+        self.write("key", KEY + "\n").chmod(0o600)
+        return self.write("models.toml", MODELS.format(url=url, key=self.folder / "key"))
+
+    def file(self, count=10, wrong=(3,), model="mock/priced", judge="", top=""):
+        self.write("rows.jsonl", "".join(
+            json.dumps({"q": f"what is {i}?", "got": str(i + 1 if i in wrong else i), "want": str(i)}) + "\n"
+            for i in range(count)))
+        return self.write("judged.toml", FILE.format(model=model, judge=judge, top=top))
+
+    def run_file(self, path, models, *arguments, code=0):
+        out, err = self.assay("run", path, "--models", models, "--json", "--ephemeral", *arguments, code=code,
+                              env=self.environment)
+        return json.loads(out) if code == 0 else err
+
+    def metrics(self, document):
+        return {cell["evaluator"]["name"]: cell for cell in document["run"]["metrics"]}
+
+    def test_a_judge_and_code_score_side_by_side(self):
+        models = self.mock('[[rule]]\nverdict = "equal"\nreason = "looked at both"\n'
+                           'usage = { input = 1000, output = 100 }\n')
+        document = self.run_file(self.file(wrong={3, 7}), models)
+        cells = self.metrics(document)
+        for name in ("exact", "judge"):
+            self.assertEqual((cells[name]["scored"], cells[name]["errors"], cells[name]["pass_rate"]), (10, 0, 0.8), name)
+        use = cells["judge"]["models"]
+        self.assertEqual((use["calls"], use["input_tokens"], use["output_tokens"]), (10, 10_000, 1_000))
+        self.assertAlmostEqual(use["cost"], 10 * (1000 * 1e-6 + 100 * 10e-6))
+        self.assertAlmostEqual(document["run"]["estimated_spend"], use["cost"])
+        self.assertNotIn("models", cells["exact"])
+        worst = [item for item in document["worst"] if item["evaluator"] == "judge"]
+        self.assertEqual(sorted(item["index"] for item in worst), [3, 7])
+        self.assertEqual(worst[0]["reason"], "looked at both")
+
+    def test_what_a_judge_fails_at_is_an_error_and_no_score(self):
+        models = self.mock("""
+[[rule]]
+match = '(?s)\\b3\\b.*\\b3\\b'
+text = "I would rather talk about something else."
+[[rule]]
+match = '(?s)\\b4\\b.*\\b4\\b'
+refusal = "I cannot."
+[[rule]]
+match = '(?s)\\b5\\b.*\\b5\\b'
+verdict = "perhaps"
+[[rule]]
+verdict = "equal"
+""")
+        document = self.run_file(self.file(wrong=()), models)
+        judge = self.metrics(document)["judge"]
+        self.assertEqual((judge["scored"], judge["errors"]), (7, 3))
+        self.assertEqual(judge["mean"], 1)
+        self.assertEqual(judge["errors_by_kind"], {"judge_off_menu": 1, "judge_parse": 1, "judge_refusal": 1})
+
+    def test_a_wrong_key_is_said_once_and_is_no_score(self):
+        models = self.mock()
+        self.write("key", "sk-wrong\n")
+        out, err = self.assay("run", self.file(count=50), "--models", models, "--json", "--ephemeral",
+                              env=self.environment)
+        judge = self.metrics(json.loads(out))["judge"]
+        self.assertEqual((judge["scored"], judge["errors_by_kind"]), (0, {"auth": 50}))
+        self.assertEqual(len(re.findall("paused", err)), 1, err)
+        self.assertNotIn("sk-wrong", out + err)
+
+    def test_a_run_never_costs_more_than_it_may(self):
+        models = self.mock('[[rule]]\nverdict = "equal"\nusage = { input = 1000, output = 100 }\n')
+        document = self.run_file(self.file(count=60, top="spend_limit = 0.05"), models)
+        judge = self.metrics(document)["judge"]
+        self.assertGreater(judge["scored"], 5)
+        self.assertEqual(judge["scored"] + judge["errors_by_kind"]["billing"], 60)
+        self.assertLessEqual(document["run"]["estimated_spend"], 0.05)
+        self.assertGreater(document["run"]["estimated_spend"], 0.03)
+        self.assertEqual(document["run"]["spend_limit"], 0.05)
+        err = self.run_file(self.file(model="mock/unpriced", top="spend_limit = 0.05"), models, code=2)
+        self.assertIn("prices", err)
+
+    def test_what_cannot_work_is_said_before_anything_starts(self):
+        models = self.mock()
+        for change, message in (({"model": "other/x"}, "other/x"),
+                                ({"judge": 'params = { votes = 0 }'}, "votes"),
+                                ({"judge": 'params = { choices = { a = 1 }, colour = 1 }'}, "colour")):
+            err = self.run_file(self.file(**change), models, code=2)
+            self.assertIn(message, err)
+        path = self.file()
+        path.write_text(path.read_text().replace("{{ output }}", "{{ outptu }}"))
+        self.assertIn("outptu", self.run_file(path, models, code=2))
+        out, err = self.assay("run", self.file(), "--ephemeral", code=2, env=self.environment)
+        self.assertIn("models.toml", err)
+
+    def test_a_judge_runs_through_server_and_workers(self):
+        models = self.mock('latency = "5ms"\n[[rule]]\nverdict = "equal"\n')
+        self.serve()
+        self.admin, key = self.key("admin", "submit", "read"), self.key("worker")
+        path = self.file(count=200, wrong=range(0, 200, 4))
+        self.write("admin.key", self.admin)
+        submit = ("submit", path, "--api", f"unix:{self.socket}", "--key-file", self.folder / "admin.key")
+        # Without a worker that has the provider it waits, and says for what.
+        self.worker("plain", key)
+        run = self.assay(*submit, "--no-wait")[0].strip()
+        status = wait_until(lambda: self.ok("GET", f"/v1/evaluation/runs/{run}").get("waiting_for"),
+                            "what it waits for")
+        self.assertIn("provider:mock", status)
+        for name in ("one", "two"):
+            self.worker(name, key, models_file=models, models_cache=self.folder / f"replies-{name}")
+        done = self.finished(run)
+        judge = {cell["evaluator"]["name"]: cell for cell in done["metrics"]}["judge"]
+        self.assertEqual((judge["scored"], judge["pass_rate"]), (200, 0.75))
+
+    def test_plugins_are_listed_and_tried(self):
+        plugins = {plugin["name"]: plugin for plugin in json.loads(self.assay("plugins", "--json")[0])}
+        self.assertLessEqual({"judge", "json", "text"}, set(plugins))
+        names = [evaluator["name"] for evaluator in plugins["text"]["evaluators"]]
+        self.assertIn("rouge", names)
+        out, _ = self.assay("evaluators", "test", "text/exact", "--item", '{"sample":"a","ground_truth":"a"}', "--json")
+        self.assertEqual(json.loads(out)["score"], 1)
+        _, err = self.assay("evaluators", "test", "text/exakt", code=2)
+        self.assertIn("exakt", err)
+        models = self.mock('[[rule]]\nverdict = true\n')
+        out, _ = self.assay("evaluators", "test", "judge/judge", "--models", models, "--json",
+                            "--params", '{"models":["mock/priced"],"prompt":"Is {{ output }} good?"}',
+                            "--item", '{"sample":"a"}', env=self.environment)
+        outcome = json.loads(out)
+        self.assertEqual((outcome["score"], outcome["usage"]["models"]["calls"]), (1, 1))
+
+
+if __name__ == "__main__":
+    main()
