@@ -29,6 +29,6 @@ struct PluginDescription {
 
 /// `config` that names the member at fault. The text comes from a plugin: nothing of it is believed
 /// unchecked.
-Result<PluginDescription> parse_plugin_description(std::string_view json);
+Result<PluginDescription> parse_plugin_description(std::string_view text);
 
 }  // namespace assay::sandbox

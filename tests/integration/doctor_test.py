@@ -60,7 +60,7 @@ class Doctor(Case):
         copy = self.folder / "bin"
         if not copy.exists():
             copy.mkdir()
-            for name in ("assay", "assayd", "assay-spawner", "assay-lua-host", "assay-process-host",
+            for name in ("assay", "assayd", "assay-spawner", "assay-lua-host", "assay-plugin-host", "assay-process-host",
                          "libassay-lock.so"):
                 shutil.copy2(BIN / name, copy)
         return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"], copy

@@ -126,6 +126,7 @@ class Host {
         waiting_.emplace_back(message->id, message->params);
         return settle();
       case Kind::cancel:
+        settle();  // what is done already is not cancelled
         session_->cancel(message->id);
         return settle();
       case Kind::completion:

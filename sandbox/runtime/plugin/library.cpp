@@ -80,9 +80,9 @@ Result<Library::Evaluator> Library::find(std::string_view name) const {
     }
     Evaluator evaluator{std::string(wanted)};
     if (const auto most = look_up(description_, at + ".max_in_flight", kept)) {
-      const char* const end = most->value.data() + most->value.size();
-      const auto read = std::from_chars(most->value.data(), end, evaluator.max_in_flight);
-      if (read.ec != std::errc() || read.ptr != end || evaluator.max_in_flight == 0 ||
+      const std::string_view digits = most->value;
+      const auto read = std::from_chars(digits.begin(), digits.end(), evaluator.max_in_flight);
+      if (read.ec != std::errc() || read.ptr != digits.end() || evaluator.max_in_flight == 0 ||
           evaluator.max_in_flight > kMostInFlight)
         return refuse("max_in_flight of " + evaluator.name + " must be 1 to 4096");
     }

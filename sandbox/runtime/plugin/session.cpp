@@ -74,8 +74,9 @@ void Session::cancel(int64_t id) {
   assay_call* const call = found->second.get();
   if (call->is_cancelled.exchange(true)) return;
   late_.emplace(id, Clock::now() + wire::kUnwindGrace);
-  fail_completions(call);
+  // First the plugin, to which the call must be alive: either may lead to done().
   if (evaluator_->cancel != nullptr) evaluator_->cancel(evaluator_, call);
+  fail_completions(call);
 }
 
 std::optional<Session::Clock::time_point> Session::due() const {

@@ -68,3 +68,39 @@ TEST_CASE("FrameBuffer: frames come out whole, however the bytes arrive", "[sand
   }
   REQUIRE(joined == "one;two two;3;");
 }
+
+TEST_CASE("AnswerParser: what hosts of plugins say", "[sandbox][plugin]") {
+  AnswerParser parser(true);
+  const auto started =
+      parser.parse(R"({"id":0,"result":{"max_in_flight":4096,"concurrent":64,"description":"{}"}})");
+  REQUIRE(started);
+  CHECK((!started->has_outcome && started->concurrent == 64 && started->description == "{}"));
+  CHECK(parser.parse(R"({"id":0,"result":{"max_in_flight":1}})")->concurrent == 1);
+  for (const char* text :
+       {R"({"id":0,"result":{"concurrent":0}})", R"({"id":0,"result":{"concurrent":5000}})",
+        R"({"id":0,"result":{"concurrent":"2"}})", R"({"id":0,"result":{"description":{}}})"})
+    CHECK_FALSE(parser.parse(text));
+
+  constexpr const char* kUsage = R"("usage":{"wall_us":1,"cpu_us":1,"memory_bytes":1,"method":"rusage"}})";
+  const auto skipped =
+      parser.parse(R"({"id":3,"result":{"skipped":true,"reason":"r",)" + std::string(kUsage) + "}");
+  REQUIRE(skipped);
+  CHECK((skipped->has_outcome && skipped->outcome.verdict == Verdict::skipped &&
+         skipped->outcome.reason == "r"));
+
+  const auto call = parser.parse(
+      R"({"id":7,"method":"llm.complete","params":{"evaluation":3,"request":{"model":"m","schema":)" +
+      std::string(40, '[') + std::string(40, ']') + "}}}");
+  REQUIRE((call && call->model_call));
+  CHECK((call->id == 7 && call->model_call->evaluation == 3));
+  CHECK(call->model_call->request.starts_with(R"({"model":"m","schema":[[)"));
+  for (const char* text : {R"({"id":7,"method":"llm.complete","params":{"request":{}}})",
+                           R"({"id":7,"method":"llm.complete","params":{"evaluation":3,"request":"x"}})",
+                           R"({"id":7,"method":"llm.confess","params":{"evaluation":3,"request":{}}})"})
+    CHECK_FALSE(parser.parse(text));
+
+  const char* const judged = R"({"id":1,"error":{"message":"m","data":{"kind":"judge_refusal"}}})";
+  CHECK(parser.parse(judged)->outcome.error.kind == ErrorKind::judge_refusal);
+  CHECK_FALSE(parser.parse(R"({"id":1,"error":{"message":"m","data":{"kind":"cancelled"}}})"));
+  CHECK_FALSE(AnswerParser().parse(judged));
+}

@@ -361,7 +361,7 @@ TEST_CASE("Plugin: a model that is asked for what nobody wants hears of it", "[s
 }
 
 TEST_CASE("Plugin: a crash while models are asked, and closing meanwhile", "[sandbox][plugin][llm]") {
-  PoolFixture pool({.hosts = 1});
+  PoolFixture pool({.hosts = 2});  // each may come to be alone
   const auto models = std::make_shared<FakeModels>();
   const auto program = plugin("obedient/busy");
   Asking asking(pool, program, order("ask"), models);
