@@ -85,8 +85,10 @@ class Connection {
       const bool slept = co_await sleep_until(Clock::now() + answer.delay);
       if (!slept) co_return false;
     }
-    const bool sent = co_await write(answer, message.keep_alive());
-    co_return sent&& message.keep_alive();
+    // A client that asked for a head would take the body for the next answer.
+    const bool again = message.keep_alive() && message.method() != beast::http::verb::head;
+    const bool sent = co_await write(answer, again);
+    co_return sent&& again;
   }
 
   /// Until the parser has a request. The time that one may take to arrive begins with its first byte.
@@ -172,7 +174,7 @@ Task<> serve_connection(http::Socket socket, Mock& mock) {
 }  // namespace
 
 Task<> serve(http::Listener& listener, Mock& mock, Scope& connections) {
-  const auto executor = co_await asio::this_coro::executor;
+  auto executor = co_await asio::this_coro::executor;
   co_await listener.accept([executor] { return executor; },
                            [&](http::Socket socket) {
                              if (connections.size() < kConnections)

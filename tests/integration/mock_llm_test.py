@@ -134,6 +134,15 @@ class MockLlm(Case):
         json.loads(self.say(asked("x", **by_schema(node))))
         json.loads(self.say(asked("x", **by_schema({"$ref": "#"}))))
 
+    def test_odd_schemas_get_some_json(self):
+        self.mock()
+        for schema in [{}, {"enum": []}, {"enum": "x"}, {"enum": [{"a": 1}, None, True]}, {"type": "array", "items": {}, "minItems": 10**9},
+                       {"type": "object", "properties": []}, {"type": 7}, {"type": ["null"]}, {"$ref": "#/nowhere"}, {"$ref": 3},
+                       {"anyOf": []}, {"type": "string", "minLength": 10**12, "maxLength": 0}, {"type": "number", "minimum": "x"},
+                       {"type": "integer", "minimum": 10, "maximum": 3}, {"type": "object", "properties": {"": {"const": "\u0000"}}}]:
+            with self.subTest(schema=schema):
+                json.loads(self.say(asked("x", **by_schema(schema))))
+
     def test_forced_tools(self):
         self.mock()
         tools = [{"type": "function", "function": {"name": "other", "parameters": {}}},
@@ -343,6 +352,10 @@ class MockLlm(Case):
                 piece = pipeline.recv(4096)
                 self.assertTrue(piece, received)
                 received += piece
+        with socket.create_connection(self.address) as head:
+            head.settimeout(DEADLINE)
+            head.sendall(b"HEAD / HTTP/1.1\r\n\r\n")
+            self.assertIn(b"404", head.makefile("rb").read())  # to its end: the connection is closed behind it
         with socket.create_connection(self.address) as asking:
             asking.settimeout(DEADLINE)
             body = json.dumps(asked("x")).encode()
