@@ -95,7 +95,9 @@ Task<Result<Account::Turn>> Account::admit(uint64_t ticket, std::string model, T
   Waiter waiter{asio::steady_timer(executor_), std::move(model), estimate, until};
   waiter.turn.key = key_;
   if (auto error = refusal(waiter.model, waiter.turn)) co_return std::unexpected(std::move(*error));
-  if (std::ssize(waiting_) >= provider_.max_waiting)
+  // A call that is tried again, and so has a smaller number, is not turned away.
+  const bool full = std::ssize(waiting_) >= provider_.max_waiting;
+  if (full && ticket > waiting_.rbegin()->first)
     co_return fail(ErrorKind::rate_limited, "provider " + provider_.name + ": " +
                                                 std::to_string(waiting_.size()) +
                                                 " calls are waiting for their turn already");

@@ -362,6 +362,7 @@ class Broker::Impl {
       auto next = after(route, request, failure, attempt->renewed_key, progress);
       if (!next) co_return std::unexpected(std::move(next).error());
       ++counted_.retries;
+      log::debug("a model is asked again", {{"model", route.model.slug}, {"why", failure.error.message}});
       if (*next <= Clock::now()) continue;
       const bool slept = co_await sleep_until(*next);
       if (!slept) co_return cancelled();
