@@ -142,8 +142,9 @@ Result<> check_models(const Json& evaluator, const daemon::ModelChoice& choice, 
     if (!choice.models)
       return fail(ErrorKind::config, "there is no models.toml to say where the model " + slug +
                                          " is: --models FILE, or one in ~/.config/assay (docs/models.md)");
-    ASSAY_TRY(const auto model, choice.models->find(slug));
-    if (limited && !model.prices)
+    const auto model = choice.models->find(slug);
+    if (!model) return fail(ErrorKind::config, model.error().message);
+    if (limited && !model->prices)
       return fail(ErrorKind::config,
                   "spend_limit needs the prices of the model " + slug + " in models.toml (0 if it is free)");
   }

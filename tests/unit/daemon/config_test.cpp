@@ -58,8 +58,9 @@ TEST_CASE("config: the models are in the file that is named, or in none", "[daem
   ModelSettings settings;
   settings.file = folder.path("none.toml");
   CHECK_THAT(settings.choose().error().message, Contains("none.toml"));
-  settings.file = folder.write("models.toml", "[providers.here]\napi = \"chat.completions\"\n"
-                                              "base_url = \"http://127.0.0.1:1/v1\"\n");
+  settings.file = folder.write("models.toml",
+                               "[providers.here]\napi = \"chat.completions\"\n"
+                               "base_url = \"http://127.0.0.1:1/v1\"\n");
   settings.cache = "relative";
   CHECK_THAT(settings.choose().error().message, Contains("models.cache must be an absolute path"));
   settings.cache = folder.path("replies");
@@ -82,7 +83,8 @@ TEST_CASE("config: plugins are found by their file names, the first folder first
   CHECK(*plugins->path("mine") == std::filesystem::canonical(folder.path("a/mine.so")).string());
   CHECK(plugins->path("yours"));
   CHECK_FALSE(plugins->all().contains("Not-One"));
-  CHECK_THAT(plugins->path("theirs").error().message, Contains("there is no plugin theirs") && Contains("yours"));
+  CHECK_THAT(plugins->path("theirs").error().message,
+             Contains("there is no plugin theirs") && Contains("yours"));
   settings.path = {"relative"};
   CHECK_THAT(Plugins::find(settings).error().message, Contains("absolute"));
   settings.path = {folder.path("nowhere")};
