@@ -226,7 +226,8 @@ Task<int> test_once(const Laboratory& with, const TestOptions& options) {
   auto program = co_await program_of(with, options);
   auto items = Items::open(options);
   if (!program || !items) co_return report(!program ? program.error() : items.error());
-  const auto prepared = co_await with.pool.prepare(*program);
+  auto prepared = co_await daemon::check_plugin(with.pool, *program);
+  if (prepared) prepared = co_await with.pool.prepare(*program);
   if (!prepared) co_return report(prepared.error());
   int exit = kPassed;
   for (int64_t index = 0;; ++index) {

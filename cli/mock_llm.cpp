@@ -1,5 +1,4 @@
 // `assay mock-llm`: a stand-in for a model's endpoint, for demos, tests and measurements.
-#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <boost/asio/as_tuple.hpp>
@@ -10,6 +9,7 @@
 #include "cli/command.hpp"
 #include "cli/mock/script.hpp"
 #include "cli/mock/server.hpp"
+#include "core/descriptors.hpp"
 #include "core/log.hpp"
 #include "core/settings.hpp"
 
@@ -21,14 +21,6 @@ struct MockOptions {
   std::string rules;
   std::string latency;
 };
-
-/// A client may have a connection for each of thousands of calls.
-void allow_connections() {
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return;
-  files.rlim_cur = files.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &files);
-}
 
 Result<mock::Script> script_of(const MockOptions& options) {
   mock::Script script;
@@ -53,7 +45,7 @@ Task<> until_signal(http::Listener& listener, Scope& connections) {
 int run(const MockOptions& options) {
   auto script = script_of(options);
   if (!script) return report(script.error());
-  allow_connections();
+  raise_descriptor_limit();  // a client may have a connection for each of thousands of calls
   asio::io_context io(1);
   auto listener = http::listen_on(io.get_executor(), options.listen);
   if (!listener) return report(listener.error());

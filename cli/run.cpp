@@ -23,6 +23,7 @@
 #include "cli/evaluation.hpp"
 #include "cli/remote.hpp"
 #include "core/async/scope.hpp"
+#include "core/descriptors.hpp"
 #include "core/fd.hpp"
 #include "core/log.hpp"
 #include "daemon/config.hpp"
@@ -151,6 +152,11 @@ Result<> check_models(const Json& evaluator, const daemon::ModelChoice& choice, 
   return {};
 }
 
+Task<Result<>> load(sandbox::Pool& pool, std::shared_ptr<const sandbox::Program> program) {
+  ASSAY_CO_OK(co_await daemon::check_plugin(pool, program));
+  co_return co_await pool.prepare(program);
+}
+
 /// Every evaluator is loaded in the sandbox before anything is started or stored.
 Task<Result<>> check_evaluators(const EvaluationFile& file, const daemon::Surroundings& around) {
   const auto executor = co_await asio::this_coro::executor;
@@ -166,7 +172,7 @@ Task<Result<>> check_evaluators(const EvaluationFile& file, const daemon::Surrou
     if (!result)
       result = std::unexpected(std::move(result).error());
     else if (program)
-      result = co_await (*pool)->prepare(std::move(*program));
+      result = co_await load(**pool, std::move(*program));
     else
       result = std::unexpected(std::move(program).error());
     if (result) continue;
@@ -430,6 +436,7 @@ int run(const RunOptions& options, bool local) {
   log::set_level(options.log_level);
   const auto file = load_evaluation_file(options.file);
   if (!file) return report(file.error());
+  raise_descriptor_limit();  // a model call is a connection
   asio::io_context io(1);
   Scope scope(io.get_executor());
   int exit = kCouldNot;

@@ -1,5 +1,4 @@
 // `assay serve`: the API, and `assay key`: what opens it.
-#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
 #include <CLI/CLI.hpp>
@@ -13,6 +12,7 @@
 #include "api/server.hpp"
 #include "cli/command.hpp"
 #include "core/async/scope.hpp"
+#include "core/descriptors.hpp"
 #include "core/id.hpp"
 #include "core/json.hpp"
 #include "core/log.hpp"
@@ -121,15 +121,12 @@ void apply(const ServeOptions& options, api::Server::Options& server) {
 
 /// A connection is a descriptor: without one nobody is let in, nor told why.
 void fit_descriptors(size_t& connections) {
-  constexpr rlim_t kOthers = 128;  // the store's, the listeners', log and sockets of the loops
-  rlimit descriptors{};
-  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0) return;
-  descriptors.rlim_cur = descriptors.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &descriptors);
-  if (::getrlimit(RLIMIT_NOFILE, &descriptors) != 0 || descriptors.rlim_cur >= connections + kOthers) return;
-  const rlim_t most = std::max<rlim_t>(descriptors.rlim_cur, 2 * kOthers) - kOthers;
+  constexpr size_t kOthers = 128;  // the store's, the listeners', log and sockets of the loops
+  const size_t descriptors = raise_descriptor_limit();
+  if (descriptors >= connections + kOthers) return;
+  const size_t most = std::max(descriptors, 2 * kOthers) - kOthers;
   log::warn("fewer connections than api.connections: this process may not have more descriptors (ulimit -n)",
-            {{"connections", std::to_string(most)}, {"descriptors", std::to_string(descriptors.rlim_cur)}});
+            {{"connections", std::to_string(most)}, {"descriptors", std::to_string(descriptors)}});
   connections = most;
 }
 

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "core/descriptors.hpp"
 #include "core/fd.hpp"
 #include "core/http/status_server.hpp"
 #include "core/log.hpp"
@@ -161,6 +162,7 @@ int run(int argc, char** argv) {
     return kBadInput;
   }
   if (check) return 0;
+  raise_descriptor_limit();  // a model call is a connection
 
   asio::io_context io(1);
   Result<> result;

@@ -47,6 +47,8 @@ struct Metrics::Impl {
     return BuildCounter().Name(name).Help(help).Register(registry).Add({});
   }
 
+  void tell_models(const llm::BrokerStatus& status);
+
   prometheus::Registry registry;
   prometheus::Family<Gauge>& state = BuildGauge()
                                          .Name("assay_worker_state")
@@ -65,9 +67,63 @@ struct Metrics::Impl {
                                            .Name("assay_worker_api_calls_total")
                                            .Help("Calls to the API; status 0: no answer")
                                            .Register(registry);
+  prometheus::Family<Counter>& model_calls = BuildCounter()
+                                                 .Name("assay_model_calls_total")
+                                                 .Help("Completions ended; outcome: ok, or the kind of error")
+                                                 .Register(registry);
+  Gauge& model_calls_open = gauge("assay_model_calls_open", "Completions under way or waiting");
+  Counter& model_retries =
+      counter("assay_model_retries_total", "Requests beyond the first of their completion");
+  Counter& model_cache_hits =
+      counter("assay_model_cache_hits_total", "Completions answered by a reply that was kept");
+  Counter& model_cost = counter("assay_model_cost_dollars_total", "What priced completions cost");
+  Counter& model_unpriced =
+      counter("assay_model_unpriced_calls_total", "Completions whose cost is not known");
+  prometheus::Family<Counter>& model_tokens = BuildCounter()
+                                                  .Name("assay_model_tokens_total")
+                                                  .Help("Tokens of completions, by kind")
+                                                  .Register(registry);
+  prometheus::Family<Gauge>& provider = BuildGauge()
+                                            .Name("assay_provider")
+                                            .Help(
+                                                "Of each provider: in_flight and allowed requests, waiting "
+                                                "calls, parked_seconds, paused (1: no more is sent)")
+                                            .Register(registry);
+  prometheus::Family<Counter>& provider_requests = BuildCounter()
+                                                       .Name("assay_provider_requests_total")
+                                                       .Help("Requests sent; refused: beyond the rate limit")
+                                                       .Register(registry);
   prometheus::Family<prometheus::Histogram>& seconds =
       BuildHistogram().Name("assay_worker_api_seconds").Help("How long answers took").Register(registry);
 };
+
+void Metrics::Impl::tell_models(const llm::BrokerStatus& status) {
+  const auto raise = [](Counter& counter, double value) { counter.Increment(value - counter.Value()); };
+  for (const auto& [outcome, count] : status.outcomes)
+    raise(model_calls.Add({{"outcome", outcome}}), static_cast<double>(count));
+  model_calls_open.Set(static_cast<double>(status.calls));
+  raise(model_retries, static_cast<double>(status.retries));
+  raise(model_cache_hits, static_cast<double>(status.cache_hits + status.coalesced));
+  raise(model_cost, static_cast<double>(status.spend.spent) / 1e9);
+  raise(model_unpriced, static_cast<double>(status.spend.unpriced_calls));
+  raise(model_tokens.Add({{"kind", "input"}}), static_cast<double>(status.spend.input_tokens));
+  raise(model_tokens.Add({{"kind", "cached"}}), static_cast<double>(status.spend.cached_tokens));
+  raise(model_tokens.Add({{"kind", "output"}}), static_cast<double>(status.spend.output_tokens));
+  for (const auto& account : status.accounts) {
+    const auto set = [&](const char* what, double value) {
+      provider.Add({{"provider", account.provider}, {"what", what}}).Set(value);
+    };
+    set("in_flight", account.in_flight);
+    set("allowed", account.allowed);
+    set("waiting", static_cast<double>(account.waiting));
+    set("parked_seconds", std::chrono::duration<double>(account.parked_for).count());
+    set("paused", account.paused.empty() ? 0 : 1);
+    raise(provider_requests.Add({{"provider", account.provider}, {"refused", "no"}}),
+          static_cast<double>(account.requests - account.refused));
+    raise(provider_requests.Add({{"provider", account.provider}, {"refused", "yes"}}),
+          static_cast<double>(account.refused));
+  }
+}
 
 Metrics::Metrics() : impl_(std::make_unique<Impl>()) {
   BuildGauge()
@@ -98,6 +154,7 @@ http::StatusPage Metrics::page(const WorkerStatus& status) {
   impl_->spooled.Set(static_cast<double>(status.spooled));
   impl_->spool_bytes.Set(static_cast<double>(status.spool_bytes));
   impl_->spool_full.Set(status.spool_full ? 1 : 0);
+  impl_->tell_models(status.models);
   return {200, "text/plain; version=0.0.4; charset=utf-8",
           prometheus::TextSerializer().Serialize(impl_->registry.Collect())};
 }

@@ -1,7 +1,12 @@
 #include "daemon/plugins.hpp"
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <regex>
+
+#include "core/json.hpp"
+#include "plugins/json/schema.hpp"
+#include "sandbox/runtime/language.hpp"
 
 namespace assay::daemon {
 namespace {
@@ -14,6 +19,17 @@ std::vector<fs::path> own_folders() {
   const auto bin = fs::read_symlink("/proc/self/exe", ignored).parent_path();
   return {bin.parent_path() / "lib" / "assay" / "plugins",
           bin.parent_path() / ASSAY_LIBDIR / "assay" / "plugins"};
+}
+
+Result<> check_params(const sandbox::PluginEvaluator& evaluator, const std::string& params) {
+  ASSAY_TRY(const Json schema, parse_json(evaluator.params));
+  ASSAY_TRY(const Json given, parse_json(params));
+  const auto compiled = json_check::Schema::compile(schema);
+  if (!compiled) return fail(ErrorKind::config, "the schema of its parameters is none: " + compiled.error());
+  const auto verdict = compiled->validate(given);
+  if (!verdict) return fail(ErrorKind::config, "params: " + verdict.error());
+  if (!verdict->valid) return fail(ErrorKind::config, "params: " + verdict->reason);
+  return {};
 }
 
 }  // namespace
@@ -50,6 +66,19 @@ Result<std::string> Plugins::path(std::string_view name) const {
   return fail(ErrorKind::config, "there is no plugin " + std::string(name) + " on this machine; " +
                                      (names.empty() ? "there are none at all" : "there are " + names) +
                                      " (plugins.path says where plugins are)");
+}
+
+Task<Result<>> check_plugin(sandbox::Pool& pool, std::shared_ptr<const sandbox::Program> program) {
+  if (program->language != sandbox::kPlugin) co_return Result<>{};
+  const auto plugin = co_await pool.describe_plugin(program->plugin);
+  if (!plugin) co_return std::unexpected(plugin.error());
+  const std::string name = program->source.substr(program->source.find('/') + 1);
+  const auto* const evaluator = plugin->evaluator(name);
+  if (evaluator != nullptr) co_return check_params(*evaluator, program->params);
+  std::string names;
+  for (const auto& known : plugin->evaluators) names += (names.empty() ? "" : ", ") + known.name;
+  co_return fail(ErrorKind::config,
+                 "the plugin " + plugin->name + " has no evaluator " + name + "; it has " + names);
 }
 
 }  // namespace assay::daemon

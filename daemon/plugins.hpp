@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "core/async/task.hpp"
 #include "core/error.hpp"
 #include "core/settings.hpp"
+#include "sandbox/runtime/pool.hpp"
 
 namespace assay::daemon {
 
@@ -31,5 +33,9 @@ class Plugins {
  private:
   std::map<std::string, std::string, std::less<>> paths_;
 };
+
+/// That the plugin loads, has the evaluator and its schema takes the parameters; `config` that says what does
+/// not. It is asked in a jail. True of programs in other languages.
+Task<Result<>> check_plugin(sandbox::Pool& pool, std::shared_ptr<const sandbox::Program> program);
 
 }  // namespace assay::daemon

@@ -207,7 +207,8 @@ WorkerStatus Worker::status() const {
           .spool_bytes = spool_.used(),
           .spool_full = spool_.full(),
           .registered = registered_,
-          .draining = draining_};
+          .draining = draining_,
+          .models = broker_ ? broker_->status() : llm::BrokerStatus()};
 }
 
 Task<Result<>> Worker::register_worker() {
@@ -339,6 +340,10 @@ Task<Result<std::shared_ptr<const RunSpec>>> Worker::spec_of(std::string run) {
   if (const auto it = specs_.find(run); it != specs_.end()) co_return it->second;
   auto spec = co_await fetch_spec(run);
   if (!spec) co_return std::unexpected(std::move(spec.error()));
+  for (const auto& evaluator : spec->evaluators) {
+    auto checked = co_await check_plugin(*pool_, evaluator.program);
+    if (!checked) co_return std::unexpected(std::move(checked.error()).with("evaluator " + evaluator.name));
+  }
   auto shared = std::make_shared<const RunSpec>(std::move(*spec));
   // Specifications of runs that nobody works on any more are dropped, so that a worker of many runs stays
   // small.

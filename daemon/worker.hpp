@@ -60,6 +60,7 @@ struct WorkerStatus {
   bool spool_full = false;  ///< nothing is claimed until the API has taken outcomes
   bool registered = false;
   bool draining = false;
+  llm::BrokerStatus models;
 };
 
 /// Everything runs on the executor; drain(), stop() and status() are called on it too.

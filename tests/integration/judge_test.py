@@ -3,7 +3,7 @@ import json
 import os
 import re
 
-from harness import BIN, Case, main, wait_until
+from harness import BIN, SOURCE, Case, UnixConnection, main, wait_until
 
 FILE = """
 name = "judged"
@@ -134,7 +134,7 @@ verdict = "equal"
         models = self.mock()
         for change, message in (({"model": "other/x"}, "other/x"),
                                 ({"judge": 'params = { votes = 0 }'}, "votes"),
-                                ({"judge": 'params = { choices = { a = 1 }, colour = 1 }'}, "colour")):
+                                ({"judge": 'params = { colour = 1 }'}, "colour")):
             err = self.run_file(self.file(**change), models, code=2)
             self.assertIn(message, err)
         path = self.file()
@@ -156,10 +156,31 @@ verdict = "equal"
         wait_until(lambda: "provider:mock" in self.ok("GET", f"/v1/evaluation/runs/{run}").get("waiting_for", ""),
                    "it says what it waits for")
         for name in ("one", "two"):
-            self.worker(name, key, models_file=models, models_cache=self.folder / f"replies-{name}")
+            self.worker(name, key, models_file=models, models_cache=self.folder / f"replies-{name}",
+                        metrics_listen=f"unix:{self.folder}/{name}.metrics")
         done = self.finished(run)
         judge = {cell["evaluator"]["name"]: cell for cell in done["metrics"]}["judge"]
         self.assertEqual((judge["scored"], judge["pass_rate"]), (200, 0.75))
+        calls = 0
+        for name in ("one", "two"):
+            connection = UnixConnection(str(self.folder / f"{name}.metrics"))
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+            connection.close()
+            calls += sum(int(n) for n in re.findall(r'^assay_model_calls_total{outcome="ok"} (\d+)', text, re.M))
+            self.assertIn('assay_provider{provider="mock",what="allowed"} 16', text)
+        self.assertEqual(calls, 200)
+
+    def test_the_demo_has_code_and_a_judge_side_by_side(self):
+        rules = (SOURCE / "examples/quickstart/mock.toml").read_text()
+        models = self.mock(rules.replace('models = ["mock"]', ""))
+        models.write_text(models.read_text().replace("mock/priced", "demo/judge").replace(
+            'model = "mock-small"', 'provider = "mock"\nmodel = "mock-small"'))
+        document = self.run_file(SOURCE / "examples/quickstart/judged.toml", models)
+        cells = self.metrics(document)
+        self.assertEqual([cells[name]["errors"] for name in ("correct", "concise", "judge")], [0, 0, 0])
+        self.assertEqual(cells["judge"]["scored"], 72)
+        self.assertEqual({gate["verdict"] for gate in document["gates"]}, {"PASS"})
 
     def test_plugins_are_listed_and_tried(self):
         plugins = {plugin["name"]: plugin for plugin in json.loads(self.assay("plugins", "--json")[0])}
