@@ -28,6 +28,11 @@ ModelUse use_of(std::string_view reply_json) {
 }
 
 void Asking::complete(std::string request, std::shared_ptr<const bool> unwanted, Done done) {
+  if (fresh_)
+    // Written into the text: the order of a schema's properties is to stay.
+    if (const auto json = parse_json(request);
+        json && json->is_object() && !json->empty() && !json->contains("cache"))
+      request.replace(request.find('{'), 1, R"({"cache":false,)");
   broker_.complete(std::move(request), {.purse = purse_, .unwanted = std::move(unwanted)},
                    [self = shared_from_this(), done = std::move(done)](Result<std::string> reply) mutable {
                      if (reply) self->use_ += use_of(*reply);

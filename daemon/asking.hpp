@@ -15,9 +15,10 @@ ModelUse use_of(std::string_view reply_json);
 
 class Asking : public sandbox::Completions, public std::enable_shared_from_this<Asking> {
  public:
-  /// `purse`: of the run. `broker` outlives the evaluation.
-  Asking(llm::Broker& broker, std::shared_ptr<llm::Purse> purse)
-      : broker_(broker), purse_(std::move(purse)) {}
+  /// `purse`: of the run. `broker` outlives the evaluation. `fresh`: a reply that was kept will not do,
+  /// unless the evaluator itself says that it will.
+  Asking(llm::Broker& broker, std::shared_ptr<llm::Purse> purse, bool fresh = false)
+      : broker_(broker), purse_(std::move(purse)), fresh_(fresh) {}
 
   void complete(std::string request, std::shared_ptr<const bool> unwanted, Done done) override;
   const ModelUse& use() const { return use_; }
@@ -25,6 +26,7 @@ class Asking : public sandbox::Completions, public std::enable_shared_from_this<
  private:
   llm::Broker& broker_;
   std::shared_ptr<llm::Purse> purse_;
+  bool fresh_;
   ModelUse use_;
 };
 

@@ -179,7 +179,8 @@ void Shard::submit_item(Item item) {
     }
     Evaluation evaluation{.id = id, .item = *item.json, .place = place};
     if (context_.broker != nullptr && program_of(id).may_ask_models())
-      evaluation.asking = std::make_shared<Asking>(*context_.broker, purse_);
+      evaluation.asking = std::make_shared<Asking>(*context_.broker, purse_,
+                                                   id.trial > 0);  // trials show how much replies differ
     submit(std::move(evaluation));
   }
 }

@@ -1,22 +1,23 @@
 #include "plugins/judge/nonce.hpp"
 
-#include <sys/random.h>
+#include <openssl/evp.h>
 
 #include <array>
-#include <string_view>
 
 #include <assay/evaluator.hpp>
 
 namespace assay::judge {
 
-std::string fresh_nonce() {
+std::string nonce_of(std::string_view question) {
   constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz234567";
-  std::array<unsigned char, 16> random{};
-  // So few bytes come at once or not at all (getrandom(2)).
-  if (getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
-    throw Failure("the system gave no random numbers");
+  constexpr size_t kSize = 26;
+  std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
+  unsigned size = 0;
+  if (EVP_Digest(question.data(), question.size(), hash.data(), &size, EVP_sha256(), nullptr) != 1 ||
+      size < kSize)
+    throw Failure("the SHA-256 of the question could not be computed");
   std::string nonce;
-  for (const unsigned char byte : random) nonce += kLetters[byte % kLetters.size()];
+  for (size_t i = 0; i < kSize; ++i) nonce += kLetters[hash[i] % kLetters.size()];
   return nonce;
 }
 

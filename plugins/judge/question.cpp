@@ -22,19 +22,33 @@ std::string turned(const std::string& verdict) {
   return verdict == R"("A")" ? R"("B")" : verdict == R"("B")" ? R"("A")" : verdict;
 }
 
+RenderOptions options_of(const Settings& settings, const Ask& ask) {
+  RenderOptions options;
+  options.swapped = ask.swapped;
+  options.budget = settings.budget;
+  options.budgets = settings.budgets;
+  return options;
+}
+
+/// Of this question, whatever else the item holds.
+Result<Fence> fence_of(const Settings& settings, const Json& item, const Ask& ask) {
+  const auto plain = settings.prompt.render(item, options_of(settings, ask));
+  if (!plain) return plain.error();
+  Json question = Json::array({settings.models[ask.model], ask.vote, ask.swapped});
+  for (const Message& message : plain->messages) question.push_back({message.role, message.content});
+  return Fence::with_nonce(nonce_of(dump_json(question)));
+}
+
 class Asking {
  public:
   Asking(const Settings& settings, const Fence& fence, const Ask& ask)
       : settings_(settings), fence_(fence), ask_(ask) {}
 
   Result<Rendered> render(const Json& item) const {
-    RenderOptions options;
+    RenderOptions options = options_of(settings_, ask_);
     options.wrap = [this](std::string_view variable, std::string_view text) {
       return fence_.wrap(variable, text);
     };
-    options.swapped = ask_.swapped;
-    options.budget = settings_.budget;
-    options.budgets = settings_.budgets;
     return settings_.prompt.render(item, options);
   }
 
@@ -105,7 +119,7 @@ class Asking {
 }  // namespace
 
 Result<Question> question_for(const Settings& settings, const Json& item, const Ask& ask) {
-  const auto fence = Fence::with_nonce(fresh_nonce());
+  const auto fence = fence_of(settings, item, ask);
   if (!fence) return fence.error();
   const Asking asking(settings, *fence, ask);
   auto rendered = asking.render(item);
@@ -117,7 +131,7 @@ Result<Question> question_for(const Settings& settings, const Json& item, const 
 }
 
 Result<bool> try_examples(const Settings& settings) {
-  const auto fence = Fence::with_nonce(fresh_nonce());
+  const auto fence = Fence::with_nonce(nonce_of(""));
   if (!fence) return fence.error();
   const Ask ask;
   const Asking asking(settings, *fence, ask);

@@ -22,7 +22,7 @@ struct Ask {
 
 struct Question {
   std::string request;  ///< for assay.llm/1
-  std::string nonce;    ///< new for each question
+  std::string nonce;    ///< each question's own (nonce.hpp)
   std::vector<std::string> judged;
   std::vector<std::string> cut;  ///< variables that were larger than their budget
 };

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import urllib.request
 
 from harness import BIN, SOURCE, Case, UnixConnection, main, wait_until
 
@@ -54,7 +55,7 @@ class Judge(Case):
     def mock(self, rules=""):
         path = self.write("rules.toml", f'keys = ["{KEY}"]\n' + rules)
         server = self.start(BIN / "assay", "mock-llm", "--listen", "127.0.0.1:0", "--rules", path)
-        url = wait_until(lambda: re.search(r"http://127\.0\.0\.1:\d+", server.output()), "the mock answers").group()
+        self.url = url = wait_until(lambda: re.search(r"http://127\.0\.0\.1:\d+", server.output()), "the mock answers").group()
         self.write("key", KEY + "\n").chmod(0o600)
         return self.write("models.toml", MODELS.format(url=url, key=self.folder / "key"))
 
@@ -87,6 +88,15 @@ class Judge(Case):
         worst = [item for item in document["worst"] if item["evaluator"] == "judge"]
         self.assertEqual(sorted(item["index"] for item in worst), [3, 7])
         self.assertEqual(worst[0]["reason"], "looked at both")
+
+    def test_what_was_asked_is_not_asked_again_but_for_trials(self):
+        models = self.mock('[[rule]]\nverdict = "equal"\n')
+        use = lambda **keywords: self.metrics(self.run_file(self.file(**keywords), models))["judge"]["models"]
+        self.assertEqual((use()["calls"], use().get("cost", 0)), (10, 0))
+        # The replies to the first trial are there; the others are to show how much replies differ.
+        self.assertGreater(use(top="trials = 3")["cost"], 0)
+        requests = wait_until(lambda: json.load(urllib.request.urlopen(self.url + "/mock/stats", timeout=10)), "stats")["requests"]
+        self.assertEqual(requests, 10 + 20)
 
     def test_what_a_judge_fails_at_is_an_error_and_no_score(self):
         models = self.mock("""

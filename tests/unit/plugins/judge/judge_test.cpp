@@ -136,10 +136,13 @@ TEST_CASE("judge.so: TRUE and FALSE, with the request as models take it", "[judg
   CHECK(request["messages"].size() == 2);
   CHECK(request["messages"][0]["role"] == "system");
   const std::string nonce = key_of(request).substr(8);
-  CHECK(nonce.size() == 16);
+  CHECK(nonce.size() == 26);
   CHECK_THAT(last_of(request),
              Catch::Contains("<judged-" + nonce + " field=\"output\">\nParis!\n</judged-" + nonce));
   CHECK(key_of(request) != key_of(judge.requests()[1]));
+  // What is asked again is asked in the same words, so that a kept reply answers it.
+  check_scored(judge.of(item_of("Paris!"), always("TRUE")), 1);
+  CHECK(judge.requests()[2] == judge.requests()[0]);
 }
 
 TEST_CASE("judge.so: a prompt without variables is followed by both responses", "[judge]") {
