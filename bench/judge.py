@@ -130,9 +130,8 @@ class Scene:
         folder = pathlib.Path(self.holder.name)
         self.mock = Mock(folder, latency, limits)
         self.api = Api(folder, Sqlite(folder))
-        self.admin = self.api.key("admin", "submit", "read")
-        key = self.api.key("worker")
         self.api.start()
+        self.admin, key = self.api.key("admin", "submit", "read"), self.api.key("worker")
         self.workers = [Worker(folder, f"w{i}", self.api, key, in_flight, self.mock) for i in range(workers)]
         self.connection = Connection(self.api.socket)
 
