@@ -132,8 +132,10 @@ class OpenApi(Case):
             self.ok("POST", "/v1/evaluators", {"type": "code", "language": "lua", "name": name, "code": "return 1"})
         side = {"type": "dataset", "dataset": "rows", "columns": {"input": "q"}}
         runs = [self.ok("POST", "/v1/evaluation/runs", {"container": "app", "evaluators": ["one"], "sample": side,
-                                                        "ground_truth": side, "shard_size": 2, "priority": priority})["id"]
+                                                        "ground_truth": side, "shard_size": 2, "priority": priority,
+                                                        "spend_limit": 5})["id"]
                 for priority in (9, 5, 0)]
+        self.capped = runs[2]
         worker = {"name": "w", "boot_id": "b", "protocol": 1, "sandbox": "full", "labels": ["language:lua"]}
         who = {"worker_id": self.ok("POST", "/v1/workers", worker, key=self.keys["worker"])["worker_id"], "boot_id": "b"}
         leases = self.ok("POST", "/v1/claims", {**who, "claim_id": "c", "max": 3}, key=self.keys["worker"])["leases"]
@@ -166,6 +168,10 @@ class OpenApi(Case):
             return {}, self.run_body
         if operation.name.startswith("post_runs_run_shards_shard"):
             return place, {**valid, **held, **({"outcomes": [{"item": lease["lo"], "score": 1}]} if "outcomes" in valid else {})}
+        if operation.name == "patch_evaluators_evaluator":
+            return {}, {"description": "what " + str(valid.get("description", "it is"))}
+        if operation.name == "post_runs_run_spend":
+            return {"run": self.capped}, {**self.who, "wanted": 1, "returned": 0}
         if "worker_id" in valid:
             return {}, {**valid, **self.who}
         return {}, valid

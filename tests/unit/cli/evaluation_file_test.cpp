@@ -171,7 +171,7 @@ TEST_CASE("evaluation file: a fault at the top is named", "[cli][evaluation_file
       {"name = \"n\"\nbanana = 2",
        "my eval.toml:2: unknown key banana; the keys here are name, container, trials, shard_size, "
        "environment, "
-       "labels, priority, metadata, sample, ground_truth, evaluator, gate"},
+       "labels, priority, spend_limit, metadata, sample, ground_truth, evaluator, gate"},
       {"name = \"n\"\nlabels = \"gpu\"", "my eval.toml:2: labels must be a list of strings"},
       {"name = \"n\"\npriority = 101", "my eval.toml:2: priority must be from -100 to 100, not 101"},
       {"name = \"n\"\ntrials = 0", "my eval.toml:2: trials must be from 1 to 1000, not 0"},
