@@ -77,6 +77,42 @@ function assay.levenshtein(a, b) end
 ---@return {exit_code?: integer, stdout: string, stderr: string, error?: {kind: string, message: string}, wall_ms: number, cpu_ms: number, memory_bytes: integer}
 function assay.run_candidate(program) end
 
+---@class assay.Message
+---@field role "system"|"user"|"assistant"
+---@field content string|table[]  Text, or parts as OpenAI's chat completions take them.
+
+---@class assay.LlmRequest
+---@field model string             A model of the worker, by its name there.
+---@field prompt string?          The one message of a user; or messages:
+---@field messages assay.Message[]?
+---@field params table<string, any>?  temperature, top_p, max_tokens, seed, stop, logprobs, top_logprobs, reasoning_effort, …
+---@field schema {name: string, schema: table, strict?: boolean}?  What the answer is to look like: a JSON schema.
+
+---@class assay.LlmReply
+---@field text string
+---@field finish "stop"|"length"|"content_filter"|"refusal"|"tool"|"other"
+---@field finish_reason string     The provider's own word.
+---@field model string
+---@field refusal string?
+---@field reasoning string?
+---@field tool {name: string, arguments: string}?  The arguments are JSON.
+---@field logprobs {token: string, logprob: number, top: {token: string, logprob: number}[]}[]?
+---@field usage {input: integer, cached: integer, output: integer, reasoning: integer, estimated: boolean}?  Tokens.
+---@field cost number?             In US dollars. nil: the model has no price.
+---@field from_cache boolean
+
+---What assay.llm raises when there is no reply. It prints as its message. When nobody catches it, the evaluation ends with
+---that kind.
+---@class assay.ModelError
+---@field kind string  auth, billing, rate_limited, model_not_found, context_too_long, content_filter, timeout, transport, …
+---@field message string
+
+---Asks a model of the worker, which has the keys and counts the cost. Needs `grants = ["llm"]`. Raises an assay.ModelError
+---when there is no reply. While it waits the wall deadline stands still.
+---@param request assay.LlmRequest
+---@return assay.LlmReply
+function assay.llm(request) end
+
 ---Strict JSON. In items, members that are null are left out; json.decode keeps them as json.null.
 ---@class json
 ---@field null lightuserdata  JSON's null.
