@@ -14,7 +14,7 @@ using wire::JsonReader;
 constexpr size_t kMetricLimit = 1'000;
 constexpr size_t kQuoted = 60;
 constexpr std::array kRunnerKinds = {ErrorKind::evaluator_error, ErrorKind::bad_result,
-                                     ErrorKind::memory_limit, ErrorKind::config};
+                                     ErrorKind::memory_limit};
 
 std::string quoted(std::string_view text) {
   if (text.size() <= kQuoted) return std::string(text);

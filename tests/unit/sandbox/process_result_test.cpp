@@ -63,7 +63,7 @@ TEST_CASE("read_result: a runner may say that the item failed, in kinds of its o
   REQUIRE(failed.error);
   CHECK((failed.error->kind == ErrorKind::memory_limit && failed.error->message == "ran out"));
   for (const char* kind :
-       {"internal", "transport", "cancelled", "timeout", "judge_refusal", "nonsense", ""}) {
+       {"internal", "transport", "config", "cancelled", "timeout", "judge_refusal", "nonsense", ""}) {
     const auto other = read(R"({"error":{"kind":")" + std::string(kind) + R"(","message":"m"}})");
     REQUIRE(other.error);
     CHECK(other.error->kind == ErrorKind::evaluator_error);
