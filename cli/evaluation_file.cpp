@@ -87,7 +87,8 @@ std::string read_limits(TableReader& evaluator, Faults& faults) {
   if (table == nullptr) return "{}";
   std::string json;
   TableReader reader(*table, evaluator.named("limits"), faults);
-  for (const char* name : {"wall_ms", "cpu_ms", "load_ms", "memory_bytes", "result_bytes", "log_bytes"})
+  for (const char* name :
+       {"wall_ms", "cpu_ms", "load_ms", "memory_bytes", "result_bytes", "log_bytes", "llm_calls"})
     if (const auto value = reader.integer(name, 1))
       json += (json.empty() ? "\"" : ",\"") + std::string(name) + "\":" + std::to_string(*value);
   return "{" + json + "}";

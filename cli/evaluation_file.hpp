@@ -40,7 +40,7 @@ struct EvaluatorEntry {
   std::optional<double> pass_threshold;
   std::string params = "{}";  ///< JSON object
   std::string limits =
-      "{}";  ///< JSON object: wall_ms, cpu_ms, load_ms, memory_bytes, result_bytes, log_bytes
+      "{}";  ///< JSON object: wall_ms, cpu_ms, load_ms, memory_bytes, result_bytes, log_bytes, llm_calls
 };
 
 /// The evaluator as the API takes it.

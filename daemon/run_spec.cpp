@@ -30,6 +30,7 @@ sandbox::Limits limits_from(const Json& json, sandbox::Limits limits) {
   limits.memory_bytes = json.value("memory_bytes", limits.memory_bytes);
   limits.result_bytes = json.value("result_bytes", limits.result_bytes);
   limits.log_bytes = json.value("log_bytes", limits.log_bytes);
+  limits.llm_calls = json.value("llm_calls", limits.llm_calls);
   return limits;
 }
 

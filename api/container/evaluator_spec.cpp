@@ -16,13 +16,14 @@ struct Bound {
   const char* key;
   int64_t low, high;
 };
-constexpr std::array<Bound, 6> kLimits = {{
+constexpr std::array<Bound, 7> kLimits = {{
     {"wall_ms", 1, 3'600'000},
     {"cpu_ms", 1, 3'600'000},
     {"load_ms", 1, 3'600'000},
     {"memory_bytes", int64_t{1} << 20, int64_t{64} << 30},
     {"result_bytes", 64, int64_t{64} << 20},
     {"log_bytes", 0, int64_t{16} << 20},
+    {"llm_calls", 1, 100'000},
 }};
 
 Json read_limits(Fields& fields) {

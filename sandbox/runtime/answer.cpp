@@ -9,6 +9,7 @@
 
 #include "core/json.hpp"
 #include "sandbox/runtime/language.hpp"
+#include "sandbox/runtime/wire/frames.hpp"
 
 namespace assay::sandbox {
 namespace {
@@ -134,8 +135,8 @@ bool read_error(const dom::object& error, bool may_ask_models, HostAnswer& answe
     return false;
   const ErrorKind kind = error_kind_from(name);
   const bool known = to_string(kind) == name;
-  const bool may_say = std::ranges::find(kHostKinds, kind) != kHostKinds.end() ||
-                       (may_ask_models && std::ranges::find(kModelKinds, kind) != kModelKinds.end());
+  const bool may_say =
+      std::ranges::find(kHostKinds, kind) != kHostKinds.end() || (may_ask_models && is_of_models(kind));
   if (!known || !may_say) return false;
   answer.has_outcome = true;
   answer.outcome = Outcome::errored(kind, std::move(message));
@@ -208,7 +209,12 @@ void finish_frame(std::string& out, size_t start, std::string_view closing = "}}
 
 size_t answer_limit(const Limits& limits) {
   // A byte takes six at most as JSON ("\u0000").
-  return 6 * (limits.result_bytes + 2 * limits.log_bytes + kMessageBytes);
+  return std::max(6 * (limits.result_bytes + 2 * limits.log_bytes + kMessageBytes),
+                  wire::kCallLimit + kMessageBytes);
+}
+
+bool is_of_models(ErrorKind kind) {
+  return std::ranges::find(kModelKinds, kind) != kModelKinds.end();
 }
 
 void FrameBuffer::append(std::string_view bytes) {

@@ -13,7 +13,7 @@
 
 namespace assay::sandbox {
 
-/// The most bytes that an honest host can need for one answer.
+/// The most bytes that an honest host can need for one frame.
 size_t answer_limit(const Limits& limits);
 
 /// Takes frames out of received bytes: a 4-byte little-endian length, then so many bytes.
@@ -37,6 +37,9 @@ struct Candidate {
   std::string item;  ///< JSON for a host of the language `candidate`
   Limits limits;
 };
+
+/// Of those that an evaluation ends with only when models were asked for it.
+bool is_of_models(ErrorKind kind);
 
 /// A model that an evaluator asks (sdk/protocol.md, "llm.complete").
 struct ModelCall {

@@ -152,7 +152,9 @@ bool Host::take_frame(std::string_view frame) {
 
 bool Host::take_answer(HostAnswer answer) {
   const auto found = is_concurrent() ? flights_.find(answer.id) : flights_.begin();
-  if (!answer.has_outcome || found == flights_.end() || found->first != answer.id) return false;
+  if (!answer.has_outcome || found == flights_.end() || found->first != answer.id ||
+      !may_end_with(found->second, answer.outcome))
+    return false;
   Flight flight = std::move(flights_.extract(found).mapped());
   answers_++;
   bytes_in_flight_ -= flight.work.item.size();
@@ -166,6 +168,12 @@ bool Host::take_answer(HostAnswer answer) {
   if (!is_concurrent() && !flights_.empty()) begin(flights_.begin()->second);
   flight.work.done(std::move(outcome));
   return true;
+}
+
+/// Plugins judge, and say what comes of it; of code that asks models it is known what they failed with.
+bool Host::may_end_with(const Flight& flight, const Outcome& outcome) const {
+  return is_plugin() || outcome.verdict != Verdict::errored || !is_of_models(outcome.error.kind) ||
+         flight.failed_with.contains(outcome.error.kind);
 }
 
 /// The evaluator waits for it, so there is one at a time, and it ends when the evaluator's own time does.
@@ -203,9 +211,16 @@ bool Host::take_model_call(int64_t id, ModelCall call) {
     flush();
     return true;
   };
-  if (!program_->may_ask_models()) return refuse(ErrorKind::config, "the evaluator was not granted llm");
+  if (!program_->may_ask_models())
+    return refuse(ErrorKind::config,
+                  R"(the evaluator was not granted llm: add grants = ["llm"] to its definition)");
   if (!flight.work.completions) return refuse(ErrorKind::config, "this worker has no models");
   if (flight.is_cancelled) return refuse(ErrorKind::cancelled, "the evaluation is cancelled");
+  const uint64_t most = program_->limits.llm_calls;
+  if (!is_plugin() && flight.asked >= most)
+    return refuse(ErrorKind::config, "the evaluator made more than " + std::to_string(most) +
+                                         " model calls for one item: its limits may have a larger llm_calls");
+  flight.asked++;
   const size_t bytes = call.request.size();
   if (flight.asking >= kCompletionsAtOnce || flight.asked_bytes + bytes > kCompletionBytesAtOnce)
     return refuse(ErrorKind::config, "an evaluation may have 64 completions of 16 MiB together under way");
@@ -227,6 +242,7 @@ void Host::completed(int64_t evaluation, int64_t id, size_t bytes, const Result<
   const auto found = flights_.find(evaluation);
   if (!stream_.is_open() || found == flights_.end()) return;
   Flight& flight = found->second;
+  if (!reply) flight.failed_with.insert(reply.error().kind);
   flight.asked_bytes -= bytes;
   if (--flight.asking == 0 && !flight.is_cancelled) {
     flight.deadline = Clock::now() + flight.left;
@@ -250,13 +266,17 @@ void Host::note_progress() {
 bool Host::has_room(const Work& next) const {
   if (!ready_ || is_leaving() || flights_.size() >= std::min(company_, next.company)) return false;
   if (is_concurrent()) return flights_.size() < concurrent_ && bytes_in_flight_ < kConcurrentBytesInFlight;
-  if (program_->is_granted("candidate"))  // the answer to its call is the next that it reads
-    return flights_.empty();
+  if (reads_in_order()) return flights_.empty();
   const double worth = kQueueTime / per_item_;
   const size_t window =
       worth >= static_cast<double>(window_limit_) ? window_limit_ : static_cast<size_t>(worth);
   return bytes_in_flight_ < kBytesInFlight &&
          flights_.size() < std::clamp(window, std::min(kSmallestWindow, window_limit_), window_limit_);
+}
+
+/// The answer to its call is the next that it reads.
+bool Host::reads_in_order() const {
+  return !is_plugin() && (program_->is_granted("candidate") || program_->may_ask_models());
 }
 
 void Host::send(Work work) {

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "core/async/task.hpp"
@@ -104,7 +105,9 @@ class Host : public std::enable_shared_from_this<Host> {
     size_t asking = 0;
     size_t asked_bytes = 0;
     Clock::duration left{};
-    std::shared_ptr<bool> over;  ///< told to them
+    std::shared_ptr<bool> over;         ///< told to them
+    uint64_t asked = 0;                 ///< since it began
+    std::set<ErrorKind> failed_with{};  ///< of them
   };
   using Flights = std::map<int64_t, Flight>;  // by the id of the request
 
@@ -112,11 +115,13 @@ class Host : public std::enable_shared_from_this<Host> {
   bool read_answers();
   bool take_frame(std::string_view frame);
   bool take_answer(HostAnswer answer);
+  bool may_end_with(const Flight& flight, const Outcome& outcome) const;
   bool take_candidate(Candidate candidate);
   bool take_model_call(int64_t id, ModelCall call);
   void completed(int64_t evaluation, int64_t id, size_t bytes, const Result<std::string>& reply);
   void note_progress();
   bool is_concurrent() const { return concurrent_ > 1; }
+  bool reads_in_order() const;
   void begin(Flight& flight);
   void cancel(int64_t id, Flight& flight);
   static void conclude(Flight& flight);

@@ -19,7 +19,7 @@ std::string Program::key() const {
   for (const uint64_t limit :
        {static_cast<uint64_t>(limits.wall.count()), static_cast<uint64_t>(limits.cpu.count()),
         static_cast<uint64_t>(limits.load.count()), limits.memory_bytes, limits.result_bytes,
-        limits.log_bytes})
+        limits.log_bytes, limits.llm_calls})
     all += ',' + std::to_string(limit);
   return sha256_hex(all);
 }

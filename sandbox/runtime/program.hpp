@@ -19,6 +19,7 @@ struct Limits {
   uint64_t memory_bytes = 64ULL << 20;
   uint64_t result_bytes = 1ULL << 20;  ///< of the result as JSON
   uint64_t log_bytes = 64ULL << 10;    ///< kept: half from the head, half from the tail
+  uint64_t llm_calls = 16;             ///< of models; plugins have no such limit
 };
 
 struct Program {

@@ -83,7 +83,8 @@ function assay.run_candidate(program) end
 
 ---@class assay.LlmRequest
 ---@field model string             A model of the worker, by its name there.
----@field messages assay.Message[]
+---@field prompt string?          The one message of a user; or messages:
+---@field messages assay.Message[]?
 ---@field params table<string, any>?  temperature, top_p, max_tokens, seed, stop, logprobs, top_logprobs, reasoning_effort, …
 ---@field schema {name: string, schema: table, strict?: boolean}?  What the answer is to look like: a JSON schema.
 
@@ -100,8 +101,14 @@ function assay.run_candidate(program) end
 ---@field cost number?             In US dollars. nil: the model has no price.
 ---@field from_cache boolean
 
----Asks a model of the worker, which has the keys and counts the cost. Needs `grants = ["llm"]`. Raises an error with the
----kind and the reason when there is no reply.
+---What assay.llm raises when there is no reply. It prints as its message. When nobody catches it, the evaluation ends with
+---that kind.
+---@class assay.ModelError
+---@field kind string  auth, billing, rate_limited, model_not_found, context_too_long, content_filter, timeout, transport, …
+---@field message string
+
+---Asks a model of the worker, which has the keys and counts the cost. Needs `grants = ["llm"]`. Raises an assay.ModelError
+---when there is no reply. While it waits the wall deadline stands still.
 ---@param request assay.LlmRequest
 ---@return assay.LlmReply
 function assay.llm(request) end

@@ -77,6 +77,12 @@ threading.Thread(target=forge, daemon=True).start()
   forged("95 a result with a control character", "b'{\"score\":1,\"reason\":\"\\x01\"}'");
   forged("95 a result with a NUL", "b'{\"score\":1}\\0'");
   forged("95 a list", "b'[1]'");
+  forged("95 a failure of models that nobody asked", R"({"error": {"kind": "billing", "message": "m"}})",
+         {kRaises});
+  table.harmless("95 a call that was not granted", R"py(
+os.write(4, frame(b'{"call":"llm.complete","params":{"model":"m"}}'))
+assert b'"kind":"config"' in os.read(4, 1000)
+)py");
   forged("95 a text", "b'\"1\"'");
   forged("95 null", "b'null'");
   forged("95 nothing in it", "b' '");

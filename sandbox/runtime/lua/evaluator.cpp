@@ -24,8 +24,21 @@ std::string_view text_at(lua_State* state, int index) {
   return data == nullptr ? std::string_view() : std::string_view(data, size);
 }
 
-/// The message handler: text of the error object, and where it came from.
+/// What a call of this item has failed with, when the error object says that it is that (raise_call_error).
+std::optional<ErrorKind> failure_of(lua_State* state, int index) {
+  const auto& failures = session_of(state).failures;
+  if (failures.empty() || lua_type(state, index) != LUA_TTABLE) return std::nullopt;
+  lua_pushliteral(state, "kind");
+  std::optional<ErrorKind> kind;
+  if (lua_rawget(state, index) == LUA_TSTRING) kind = error_kind_from(text_at(state, -1));
+  const bool is_one = kind && to_string(*kind) == text_at(state, -1) && failures.contains(*kind);
+  lua_pop(state, 1);
+  return is_one ? kind : std::nullopt;
+}
+
+/// The message handler: text of the error object, and where it came from unless that is a model.
 int add_traceback(lua_State* state) {
+  session_of(state).ends_with = failure_of(state, 1);
   if (lua_type(state, 1) ==
       LUA_TTABLE) {  // error{message = …} is common; raw, so that nothing of theirs runs here
     lua_pushliteral(state, "message");
@@ -35,7 +48,7 @@ int add_traceback(lua_State* state) {
     lua_pushfstring(state, "the error object is a %s value", luaL_typename(state, 1));
     lua_replace(state, 1);
   }
-  luaL_traceback(state, state, lua_tostring(state, 1), 1);
+  if (!session_of(state).ends_with) luaL_traceback(state, state, lua_tostring(state, 1), 1);
   return 1;
 }
 
@@ -68,7 +81,8 @@ Result<std::unique_ptr<Evaluator>> Evaluator::create(EvaluatorSource source, Cal
 
 Evaluator::Evaluator(EvaluatorSource source, Call call)
     : source_(std::move(source)), arena_(source_.limits.memory_bytes) {
-  if (source_.may_run_candidates) session_.run_candidate = std::move(call);
+  session_.source = &source_;
+  session_.call = std::move(call);
 }
 
 Result<void> Evaluator::load() {
@@ -99,6 +113,7 @@ Result<void> Evaluator::load() {
   lua_gc(state_, LUA_GCSTEP, 0);
   if (!arena_.take_snapshot())
     return fail(ErrorKind::config, source_.name + ": the top level keeps more than 16 MiB");
+  session_.is_at_item = true;
   return {};
 }
 
@@ -132,6 +147,8 @@ Answer Evaluator::evaluate(std::string_view item) {
   answer_ = &answer;
   item_ = item;
   arena_.restore();
+  session_.failures.clear();
+  session_.ends_with.reset();
   session_.log.start(source_.limits.log_bytes);
   session_.watchdog.begin(state_, source_.limits.wall, source_.limits.cpu);
   lua_pushcfunction(state_, evaluate_protected);
@@ -177,7 +194,7 @@ Error Evaluator::error_of(lua_State* state, int status) const {
             "needs more memory than " + std::to_string(source_.limits.memory_bytes >> 20) + " MiB"};
   std::string message(text_at(state, -1).substr(0, kMessageLimit));
   if (message.empty()) message = "failed without a message";
-  return {ErrorKind::evaluator_error, std::move(message)};
+  return {session_.ends_with.value_or(ErrorKind::evaluator_error), std::move(message)};
 }
 
 void push_item(lua_State* state, std::string_view text) {

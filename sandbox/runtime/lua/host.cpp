@@ -93,13 +93,14 @@ class Host {
   }
 
   /// While an item runs; the pool then sends nothing but the answer.
-  std::string call(std::string_view method, std::string_view params) {
+  Result<std::string> call(std::string_view method, std::string_view request) {
     std::string out;
-    append_call(out, 0, method, params);
+    append_evaluator_call(out, evaluation_, method, request);
     if (!write_all(out)) _exit(0);
-    const auto result = parse_call_answer(next_frame());
-    if (!result) _exit(kExitProtocol);
-    return std::string(*result);
+    const auto answer = parse_call_answer(next_frame());
+    if (!answer) _exit(kExitProtocol);
+    if (!*answer) return std::unexpected(answer->error());
+    return std::string(**answer);
   }
 
   /// False when the host is to end, with exit_code_.
@@ -116,7 +117,8 @@ class Host {
         break;
       case Method::evaluate:
         if (!evaluator_) return stop(kExitProtocol);
-        append_answer(out_, request->id, evaluator_->evaluate(request->params));
+        evaluation_ = request->id;
+        append_answer(out_, evaluation_, evaluator_->evaluate(request->params));
     }
     return write_all(out_) || stop(0);
   }
@@ -126,7 +128,7 @@ class Host {
     if (!source) return false;
     auto created = Evaluator::create(
         std::move(*source),
-        [this](std::string_view method, std::string_view params) { return call(method, params); });
+        [this](std::string_view method, std::string_view asked) { return call(method, asked); });
     if (!created) {
       append_error(out_, request.id, created.error());
       return true;
@@ -144,6 +146,7 @@ class Host {
   FrameReader frames_{kRequestLimit};
   std::unique_ptr<Evaluator> evaluator_;
   std::string out_;
+  int64_t evaluation_ = 0;  // that runs
   int exit_code_ = 0;
 };
 

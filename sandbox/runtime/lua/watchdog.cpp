@@ -76,6 +76,15 @@ void Watchdog::end() {
   on_duty.compare_exchange_strong(self, nullptr);
 }
 
+void Watchdog::stand_still() {
+  wall_left_ = wall_deadline_ - now(CLOCK_MONOTONIC);
+  wall_deadline_ = nanoseconds::max();
+}
+
+void Watchdog::go_on() {
+  wall_deadline_ = now(CLOCK_MONOTONIC) + wall_left_;
+}
+
 lua_State* Watchdog::enter(lua_State* state) {
   lua_State* const before = running_.exchange(state);
   if (expired_ != 0) arm(state);

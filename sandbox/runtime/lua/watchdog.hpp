@@ -33,6 +33,10 @@ class Watchdog {
   void begin(lua_State* state, std::chrono::nanoseconds wall, std::chrono::nanoseconds cpu);
   void end();
 
+  /// The wall deadline stands still from stand_still() to go_on().
+  void stand_still();
+  void go_on();
+
   /// Says that `state` runs from now on, and gives the one that ran before. Arms it when the deadline has
   /// passed.
   lua_State* enter(lua_State* state);
@@ -54,6 +58,7 @@ class Watchdog {
   std::atomic<int> expired_ = 0;               // 0, or an ErrorKind + 1
   std::chrono::nanoseconds wall_start_{0}, cpu_start_{0};
   std::chrono::nanoseconds wall_deadline_{0}, cpu_deadline_{0};
+  std::chrono::nanoseconds wall_left_{0};  // while it stands still
 };
 
 }  // namespace assay::sandbox::lua

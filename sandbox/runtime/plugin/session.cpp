@@ -16,7 +16,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr size_t kRequestBytes = 4U << 20;  // of a completion
 constexpr auto kUsedStale = 50ms;
 
 int32_t give(const std::optional<Value>& found, assay_text* value) {
@@ -187,7 +186,7 @@ void Session::ask(Posted& posted) {
   const Asked& asked = *posted.asked;
   if (posted.call->is_cancelled)
     return fail_completion(asked, ErrorKind::cancelled, "the evaluation is over");
-  if (posted.request.size() > kRequestBytes || !is_object(posted.request))
+  if (posted.request.size() > wire::kCallLimit || !is_object(posted.request))
     return fail_completion(asked, ErrorKind::config,
                            "the request for a completion is no JSON object of 4 MiB at most");
   const int64_t id = next_asked_++;

@@ -128,7 +128,10 @@ std::vector<std::string> base_environment(bool has_scratch) {
 }
 
 Deadlines::Deadlines(const wire::EvaluatorLimits& limits)
-    : limits_(limits), began_(Clock::now()), next_look_(began_ + limits.cpu) {}
+    : limits_(limits),
+      began_(Clock::now()),
+      wall_due_(began_ + limits.wall),
+      next_look_(began_ + limits.cpu) {}
 
 void Deadlines::watch(pid_t pid) {
   clockid_t clock{};
@@ -139,8 +142,17 @@ void Deadlines::watch(pid_t pid) {
   clock_base_ = *time;
 }
 
+void Deadlines::stand_still() {
+  wall_left_ = wall_due_ - Clock::now();
+  wall_due_ = Clock::time_point::max();
+}
+
+void Deadlines::go_on() {
+  wall_due_ = Clock::now() + wall_left_;
+}
+
 int Deadlines::patience() const {
-  const auto left = std::min(began_ + limits_.wall, next_look_) - Clock::now();
+  const auto left = std::min(wall_due_, next_look_) - Clock::now();
   return static_cast<int>(std::max<int64_t>(0, std::chrono::ceil<std::chrono::milliseconds>(left).count()));
 }
 
@@ -152,7 +164,7 @@ std::optional<ErrorKind> Deadlines::due() {
     static const long processors = std::max(1L, sysconf(_SC_NPROCESSORS_ONLN));
     next_look_ = now + std::max<Clock::duration>((limits_.cpu - used) / processors, 1ms);
   }
-  if (now >= began_ + limits_.wall) return ErrorKind::timeout;
+  if (now >= wall_due_) return ErrorKind::timeout;
   return std::nullopt;
 }
 

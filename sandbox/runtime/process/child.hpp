@@ -73,6 +73,10 @@ class Deadlines {
   void watch(pid_t pid);
   void watch(const Accounting& group) { group_ = &group; }
 
+  /// The wall deadline stands still from stand_still() to go_on().
+  void stand_still();
+  void go_on();
+
   /// Milliseconds for poll(2), rounded up, until something can be due.
   int patience() const;
   /// timeout or cpu_limit when that has come.
@@ -84,7 +88,8 @@ class Deadlines {
 
  private:
   wire::EvaluatorLimits limits_;
-  Clock::time_point began_, next_look_;
+  Clock::time_point began_, wall_due_, next_look_;
+  Clock::duration wall_left_{};  // while it stands still
   std::optional<clockid_t> clock_;
   std::chrono::microseconds clock_base_{0}, seen_{0};
   const Accounting* group_ = nullptr;

@@ -55,19 +55,19 @@ class Host : public Caller {
     }
   }
 
-  void call(std::string_view method, std::string_view params) override {
+  void call(std::string_view method, std::string_view request) override {
     out_.clear();
-    append_call(out_, 0, method, params);
+    append_evaluator_call(out_, evaluation_, method, request);
     if (!write_out()) _exit(0);
   }
   int fd() const override { return kProtocolFd; }
-  std::optional<std::string_view> answer() override {
+  std::optional<Result<std::string_view>> answer() override {
     read_more();
     const auto frame = frames_.next();
     if (!frame) return std::nullopt;
-    const auto result = parse_call_answer(*frame);
-    if (!result) _exit(kExitProtocol);
-    return result;
+    auto answer = parse_call_answer(*frame);
+    if (!answer) _exit(kExitProtocol);
+    return answer;
   }
 
  private:
@@ -93,10 +93,10 @@ class Host : public Caller {
         return write_out() || stop(0);
       case Method::evaluate: {
         if (!runtime_) return stop(kExitProtocol);
-        const int64_t id = request->id;
+        evaluation_ = request->id;
         const Answer answer = runtime_->evaluate(request->params);
         out_.clear();  // of a call
-        append_answer(out_, id, answer);
+        append_answer(out_, evaluation_, answer);
       }
     }
     if (!write_out()) return stop(0);
@@ -151,6 +151,7 @@ class Host : public Caller {
   FrameReader frames_{kRequestLimit};
   std::unique_ptr<Runtime> runtime_;
   std::string out_;
+  int64_t evaluation_ = 0;  // that runs
   int exit_code_ = 0;
 };
 

@@ -8,6 +8,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstring>
 
@@ -18,7 +20,12 @@ namespace assay::sandbox::process {
 namespace {
 
 constexpr size_t kHeader = 4;
-constexpr std::string_view kCallMark = R"({"call":"run_candidate","params":)";  // as the runners write it
+struct CallMark {
+  std::string_view method, mark;
+};
+// As the runners write them.
+constexpr std::array kCallMarks = {CallMark{wire::kRunCandidate, R"({"call":"run_candidate","params":)"},
+                                   CallMark{wire::kComplete, R"({"call":"llm.complete","params":)"}};
 constexpr int kDeathMs = 100;               // from a kill to the interpreter's word of it
 constexpr size_t kResultSlack = 64U << 10;  // beyond the result: JSON's escapes, the message of an error
 constexpr int kChannelBytes = 64 << 10;     // the kernel doubles it; two of read_some() take more
@@ -52,6 +59,16 @@ std::string framed(std::string_view text) {
   for (size_t i = 0; i < kHeader; i++) frame[i] = static_cast<char>(text.size() >> (8 * i) & 0xFF);
   frame += text;
   return frame;
+}
+
+/// What the runners are told of a call.
+std::string reply_of(const Result<std::string_view>& answer) {
+  if (answer) return R"({"result":)" + std::string(*answer) + '}';
+  std::string reply = R"({"error":{"kind":)";
+  wire::append_json_string(reply, to_string(answer.error().kind));
+  reply += R"(,"message":)";
+  wire::append_json_string(reply, answer.error().message);
+  return reply + "}}";
 }
 
 /// Of the first frame in `bytes`.
@@ -121,9 +138,12 @@ std::string Interpreter::load_request(const wire::EvaluatorSource& source) {
   wire::append_json_string(request, source.name);
   request += R"(,"source":)";
   wire::append_json_string(request, source.source);
-  request += R"(,"may_run_candidates":)";
-  request += source.may_run_candidates ? "true" : "false";
-  request += R"(,"params":)" + source.params + '}';
+  request += R"(,"grants":[)";
+  for (const std::string& grant : source.grants) {
+    if (!request.ends_with('[')) request += ',';
+    wire::append_json_string(request, grant);
+  }
+  request += R"(],"params":)" + source.params + '}';
   return request;
 }
 
@@ -132,6 +152,7 @@ void Interpreter::send(std::string_view text) {
   written_ = 0;
   result_.clear();
   reply_.clear();
+  failures_.clear();
   record_bytes_ = 0;
   log_.start(limits_.log_bytes);
   end_ = End::none;
@@ -154,16 +175,16 @@ void Interpreter::watch(Deadlines& deadlines) {
     if ((count < 0 && errno != EINTR) || (count == 0 && killed_) || polled[3].revents != 0) end_ = End::lost;
     if (const auto due = deadlines.due(); due && !killed_) stop(limit_error(*due, deadlines.limits()));
     if ((polled[2].revents & POLLIN) != 0) take_log();
-    if ((polled[1].revents & POLLIN) != 0) take_results();
-    if ((polled[1].revents & POLLOUT) != 0) write_reply();
-    if (polled[4].revents != 0) answer_call();
+    if ((polled[1].revents & POLLIN) != 0) take_results(deadlines);
+    if ((polled[1].revents & POLLOUT) != 0) write_reply(deadlines);
+    if (polled[4].revents != 0) answer_call(deadlines);
     if ((polled[0].revents & POLLOUT) != 0) write_input();
     if ((polled[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0) take_record(deadlines);
   }
   // Even where its word that the item has ended came before: the next item would find it dead.
   if (was_killed_) end_ = End::lost;
   // Whoever could write here is dead or waits for us: what there is now is all.
-  take_results();
+  take_results(deadlines);
   take_log();
 }
 
@@ -177,42 +198,49 @@ void Interpreter::take_log() {
   read_some(log_end_.get(), [&](std::string_view text) { log_.append(text); });
 }
 
-void Interpreter::take_results() {
-  const size_t limit = 6 * limits_.result_bytes + kResultSlack;
+void Interpreter::take_results(Deadlines& deadlines) {
+  const size_t limit = std::max(6 * limits_.result_bytes, wire::kCallLimit) + kResultSlack;
   read_some(results_.get(), [&](std::string_view text) {
     result_.append(text.substr(0, limit + 1 - result_.size()));
     if (result_.size() > limit && !killed_) stop(limit_error(ErrorKind::output_limit, limits_));
   });
-  take_call();
+  take_call(deadlines);
 }
 
 /// A whole frame that is a call goes to the pool; anything else is the result, or the beginning of one.
-void Interpreter::take_call() {
-  if (calls_ || killed_ || result_.size() < kHeader ||
-      !std::string_view(result_).substr(kHeader).starts_with(kCallMark))
-    return;
+void Interpreter::take_call(Deadlines& deadlines) {
+  if (calls_ || !reply_.empty() || killed_ || !loaded_ || result_.size() < kHeader) return;
+  const auto* const call = std::ranges::find_if(kCallMarks, [&](const CallMark& known) {
+    return std::string_view(result_).substr(kHeader).starts_with(known.mark);
+  });
+  if (call == kCallMarks.end()) return;
   const size_t size = frame_size(result_);
   if (result_.size() < kHeader + size) return;
   const std::string_view frame = std::string_view(result_).substr(kHeader, size);
   wire::JsonReader reader(frame);
   if (!reader.skip() || !reader.at_end()) return;
   calls_ = true;
-  caller_.call("run_candidate", frame.substr(kCallMark.size(), frame.size() - kCallMark.size() - 1));
+  waits_for_model_ = call->method == wire::kComplete;
+  if (waits_for_model_) deadlines.stand_still();
+  caller_.call(call->method, frame.substr(call->mark.size(), frame.size() - call->mark.size() - 1));
   result_.erase(0, kHeader + size);
 }
 
-void Interpreter::answer_call() {
+void Interpreter::answer_call(Deadlines& deadlines) {
   const auto answer = caller_.answer();
   if (!answer) return;
   calls_ = false;
-  reply_ = framed(*answer);
-  write_reply();
+  if (waits_for_model_) deadlines.go_on();
+  if (!*answer) failures_.insert(answer->error().kind);
+  reply_ = framed(reply_of(*answer));
+  write_reply(deadlines);
 }
 
-void Interpreter::write_reply() {
+void Interpreter::write_reply(Deadlines& deadlines) {
   const ssize_t count = ::send(results_.get(), reply_.data(), reply_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (count > 0) reply_.erase(0, static_cast<size_t>(count));
   if (count < 0 && errno != EAGAIN && errno != EINTR) reply_.clear();  // it does not want to know
+  take_call(deadlines);                                                // another may have come meanwhile
 }
 
 void Interpreter::take_record(Deadlines& deadlines) {
@@ -335,7 +363,7 @@ void Interpreter::read_frame(wire::Answer& answer) const {
   } else if (size > limits_.result_bytes && end_ != End::refused) {
     answer.error = limit_error(ErrorKind::output_limit, limits_);
   } else {
-    read_result(std::string_view(result_).substr(kHeader), answer);
+    read_result(std::string_view(result_).substr(kHeader), answer, failures_);
   }
 }
 

@@ -3,14 +3,16 @@
 //
 // The interpreter's descriptors: 1 and 2 are the log; 3 takes frames (4 bytes of length, little-endian, then
 // JSON) and brings records of what became of each; 4 brings the one result, framed likewise. Before it there
-// may be calls, frames {"call":"run_candidate","params":{…}}, each answered by a frame on 4. Whatever runs in
-// the interpreter could write any of these: all it can gain is another answer to the item it was given.
+// may be calls, frames {"call":METHOD,"params":{…}} with the methods run_candidate and llm.complete, each
+// answered by a frame {"result":…} or {"error":{"kind","message"}} on 4. Whatever runs in the interpreter
+// could write any of these: all it can gain is another answer to the item it was given.
 #pragma once
 
 #include <sys/types.h>
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -90,10 +92,10 @@ class Interpreter {
 
   void write_input();
   void take_log();
-  void take_results();
-  void take_call();
-  void answer_call();
-  void write_reply();
+  void take_results(Deadlines& deadlines);
+  void take_call(Deadlines& deadlines);
+  void answer_call(Deadlines& deadlines);
+  void write_reply(Deadlines& deadlines);
   void take_record(Deadlines& deadlines);
   bool is_due(int32_t kind) const;
   void stop(Error reason);
@@ -104,8 +106,10 @@ class Interpreter {
   wire::EvaluatorLimits limits_;
   bool has_namespaces_, forks_;
   Caller& caller_;
-  bool calls_ = false;  // and waits for the answer
-  std::string reply_;   // to the process, not yet written
+  bool calls_ = false;            // and waits for the answer
+  bool waits_for_model_ = false;  // meanwhile the wall deadline stands still
+  std::set<ErrorKind> failures_;  // of the item's calls
+  std::string reply_;             // to the process, not yet written
   UniqueFd control_, results_, log_end_;
   UniqueFd item_;  // the pidfd of the item's process where that is another, once it is known
 

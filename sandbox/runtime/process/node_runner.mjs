@@ -6,6 +6,7 @@ import process from "node:process";
 import vm from "node:vm";
 
 const CONTROL = 3, RESULTS = 4;
+const CALL_LIMIT = 4 << 20;
 const ENDED = 2, LOADED = 3, REFUSED = 4;
 const REUSED = process.env.ASSAY_ISOLATION === "run";
 const LOCKED = process.env.ASSAY_LOCK === "locked";
@@ -16,6 +17,16 @@ const resources = process.resourceUsage.bind(process);
 let answered = true;
 
 class BadResult extends Error {}
+
+/** A model that was asked did not reply. `kind` says why: auth, billing, rate_limited, … */
+class ModelError extends Error {
+  name = "ModelError";
+
+  constructor(kind, message) {
+    super(message);
+    this.kind = kind;
+  }
+}
 
 function readExactly(descriptor, size) {
   const buffer = Buffer.alloc(size);
@@ -42,19 +53,47 @@ function writeAll(descriptor, data) {
 }
 
 function writeFrame(value) {
-  const text = Buffer.from(stringify(value));
+  writeText(Buffer.from(stringify(value)));
+}
+
+function writeText(text) {
   const header = Buffer.alloc(4);
   header.writeUInt32LE(text.length);
   writeAll(RESULTS, Buffer.concat([header, text]));
 }
 
-function candidateRunner(granted) {
-  return ({ language, source, stdin = "", limits = {} }) => {
-    if (!granted) throw new Error('run_candidate is not granted: the evaluator\'s definition needs grants = ["candidate"]');
-    for (const text of [language, source, stdin])
-      if (typeof text !== "string") throw new TypeError("run_candidate: language, source and stdin must be strings");
-    writeFrame({ call: "run_candidate", params: { language, source, stdin, limits } });
-    return readFrame(RESULTS);
+function wellFormed(key, value) {
+  return typeof value === "string" && value.toWellFormed ? value.toWellFormed() : value;
+}
+
+/** What the worker does for evaluators. */
+function workerFor(grants) {
+  const checkGranted = (name, grant) => {
+    if (!grants.includes(grant))
+      throw new Error(`assay.${name} was not granted: add grants = ["${grant}"] to the evaluator's definition`);
+    if (answered) throw new Error(`assay.${name} can be called by run_evaluation, not while the file is loaded`);
+  };
+  const call = (method, params) => {
+    const text = Buffer.from(stringify({ call: method, params }, wellFormed));
+    if (text.length > CALL_LIMIT) throw new RangeError("what the worker is asked is larger than 4 MiB");
+    writeText(text);
+    const { result, error } = readFrame(RESULTS);
+    if (error) throw new ModelError(error.kind, error.message);
+    return result;
+  };
+  return {
+    run_candidate({ language, source, stdin = "", limits = {} }) {
+      checkGranted("run_candidate", "candidate");
+      for (const text of [language, source, stdin])
+        if (typeof text !== "string") throw new TypeError("run_candidate: language, source and stdin must be strings");
+      return call("run_candidate", { language, source, stdin, limits });
+    },
+    llm({ prompt, messages, ...request }) {
+      checkGranted("llm", "llm");
+      if (typeof request.model !== "string") throw new TypeError("llm: model must be a string");
+      if ((prompt == null) === (messages == null)) throw new TypeError("llm: give either prompt or messages");
+      return call("llm.complete", { ...request, messages: messages ?? [{ role: "user", content: prompt }] });
+    },
   };
 }
 
@@ -110,6 +149,7 @@ function explained(error) {
 }
 
 function failure(error) {
+  if (error instanceof ModelError) return { error: { kind: String(error.kind), message: String(error.message) } };
   if (error instanceof BadResult) return { error: { kind: "bad_result", message: error.message } };
   return { error: { kind: "evaluator_error", message: explained(error) } };
 }
@@ -136,7 +176,7 @@ async function imported(specifier) {
 
 async function load(request) {
   globalThis.params = request.params;
-  globalThis.assay = { params: request.params, run_candidate: candidateRunner(request.may_run_candidates) };
+  globalThis.assay = { params: request.params, ModelError, ...workerFor(request.grants) };
   const module = new vm.SourceTextModule(request.source, {
     identifier: `${request.evaluator}.mjs`,
     importModuleDynamically: (specifier) => import(specifier),

@@ -2,6 +2,7 @@
 # the evaluator once and then forks a child for every item, so that each starts from the same fresh module state.
 # Descriptor 3 brings frames (4 bytes of length, then JSON) and takes records of what became of each child; the child
 # writes its one result to descriptor 4. Standard output and error are the log.
+import _thread
 import gc
 import json
 import linecache
@@ -16,18 +17,27 @@ import types
 CONTROL, RESULTS = 3, 4
 STARTED, ENDED, LOADED, REFUSED, NOT_STARTED = 1, 2, 3, 4, 5
 ENCODE = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
-COMPACT = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 DECODE = json.JSONDecoder().decode
 WARM_UP = 40  # calls after which the interpreter has made all it makes of a function
 RECORD = struct.Struct("<iiqq")  # kind, process or status, processor time in us, peak memory in bytes
 OUT_OF_MEMORY_TEXT = b'{"error":{"kind":"memory_limit","message":"ran out of memory"}}'
 OUT_OF_MEMORY = len(OUT_OF_MEMORY_TEXT).to_bytes(4, "little") + OUT_OF_MEMORY_TEXT
 PACKAGES = "/assay/packages"
+CALL_LIMIT = 4 << 20
 OURS = "<string>"  # what the interpreter calls the text of -c
 
 
 class BadResult(Exception):
     pass
+
+
+class ModelError(Exception):
+    """A model that was asked did not reply. `kind` says why: auth, billing, rate_limited, ..."""
+
+    def __init__(self, kind, message):
+        super().__init__(message)
+        self.kind = kind
 
 
 def read_exactly(descriptor, size):
@@ -126,6 +136,8 @@ def explained(error):
 def failure(error):
     if isinstance(error, MemoryError):
         return {"error": {"kind": "memory_limit", "message": "ran out of memory: " + explained(error)[-4000:]}}
+    if isinstance(error, ModelError):
+        return {"error": {"kind": clean(str(error.kind)), "message": clean(str(error))[:16000]}}
     if isinstance(error, BadResult):
         return {"error": {"kind": "bad_result", "message": clean(str(error))}}
     if isinstance(error, SystemExit):
@@ -133,26 +145,54 @@ def failure(error):
     return {"error": {"kind": "evaluator_error", "message": explained(error)[-16000:]}}
 
 
-class CandidateRunner:
-    """What `import assay` gives to evaluators."""
+class Worker:
+    """What the worker does for evaluators, as `import assay` gives it to them."""
 
-    def __init__(self, granted):
-        self.granted = granted
+    def __init__(self, grants):
+        self.grants = grants
+        self.is_at_item = False  # no longer at the top level
+        self.turn = _thread.allocate_lock()  # one call at a time
+
+    def check_granted(self, function, grant):
+        if grant not in self.grants:
+            raise PermissionError('assay.%s was not granted: add grants = ["%s"] to the evaluator\'s definition' % (function, grant))
+        if not self.is_at_item:
+            raise RuntimeError("assay.%s can be called by run_evaluation, not while the file is loaded" % function)
+
+    def call(self, method, params):
+        text = COMPACT({"call": method, "params": params}).encode("utf-8", "replace")
+        if len(text) > CALL_LIMIT:
+            raise ValueError("what the worker is asked is larger than 4 MiB")
+        with self.turn:
+            write_all(RESULTS, len(text).to_bytes(4, "little") + text)
+            answer = DECODE(read_exactly(RESULTS, int.from_bytes(read_exactly(RESULTS, 4), "little")).decode())
+        if "error" in answer:
+            raise ModelError(answer["error"]["kind"], answer["error"]["message"])
+        return answer["result"]
 
     def run_candidate(self, *, language, source, stdin="", limits=None):
-        if not self.granted:
-            raise PermissionError('run_candidate is not granted: the evaluator\'s definition needs grants = ["candidate"]')
+        self.check_granted("run_candidate", "candidate")
         if not isinstance(language, str) or not isinstance(source, str) or not isinstance(stdin, str):
             raise TypeError("run_candidate: language, source and stdin must be strings")
-        params = {"language": language, "source": source, "stdin": stdin, "limits": dict(limits or {})}
-        text = COMPACT({"call": "run_candidate", "params": params}).encode()
-        write_all(RESULTS, len(text).to_bytes(4, "little") + text)
-        return json.loads(read_exactly(RESULTS, int.from_bytes(read_exactly(RESULTS, 4), "little")))
+        return self.call("run_candidate", {"language": language, "source": source, "stdin": stdin, "limits": dict(limits or {})})
+
+    def llm(self, *, model, prompt=None, messages=None, params=None, schema=None):
+        self.check_granted("llm", "llm")
+        if not isinstance(model, str):
+            raise TypeError("llm: model must be a string")
+        if (prompt is None) == (messages is None):
+            raise TypeError("llm: give either prompt or messages")
+        if messages is None:
+            messages = [{"role": "user", "content": prompt}]
+        request = {"model": model, "messages": messages, "params": params, "schema": schema}
+        return self.call("llm.complete", {name: value for name, value in request.items() if value is not None})
 
 
-def load(request):
+def load(request, worker):
     assay = types.ModuleType("assay")
-    assay.run_candidate = CandidateRunner(request["may_run_candidates"]).run_candidate
+    assay.run_candidate = worker.run_candidate
+    assay.llm = worker.llm
+    assay.ModelError = ModelError
     assay.params = request["params"]
     sys.modules["assay"] = assay
     # A file name that tracebacks show, with its lines.
@@ -176,7 +216,8 @@ def answer(run, text):
     return framed(result_of(run(item)))
 
 
-def run_item(run, text):
+def run_item(run, text, worker):
+    worker.is_at_item = True
     os.close(CONTROL)
     for descriptor in (1, 2, RESULTS):
         try:
@@ -219,8 +260,9 @@ def main():
         os._exit(1)
     os.environ.pop("LD_PRELOAD")
     request = json.loads(read_frame())
+    worker = Worker(request["grants"])
     try:
-        run = load(request)
+        run = load(request, worker)
     except BaseException as error:
         message = str(error) if isinstance(error, BadResult) else explained(error)[-16000:]
         try:
@@ -242,7 +284,7 @@ def main():
             write_all(CONTROL, RECORD.pack(NOT_STARTED, 0, 0, 0))
             continue
         if child == 0:
-            run_item(run, text)
+            run_item(run, text, worker)
         del text
         write_all(CONTROL, RECORD.pack(STARTED, child, 0, 0))
         _, status, usage = os.wait4(child, 0)

@@ -14,7 +14,7 @@ using wire::JsonReader;
 constexpr size_t kMetricLimit = 1'000;
 constexpr size_t kQuoted = 60;
 constexpr std::array kRunnerKinds = {ErrorKind::evaluator_error, ErrorKind::bad_result,
-                                     ErrorKind::memory_limit, ErrorKind::config};
+                                     ErrorKind::memory_limit};
 
 std::string quoted(std::string_view text) {
   if (text.size() <= kQuoted) return std::string(text);
@@ -25,7 +25,8 @@ std::string quoted(std::string_view text) {
 
 class ResultReader {
  public:
-  ResultReader(std::string_view text, wire::Answer& answer) : text_(text), reader_(text), answer_(answer) {}
+  ResultReader(std::string_view text, wire::Answer& answer, const std::set<ErrorKind>& failures)
+      : text_(text), reader_(text), answer_(answer), failures_(failures) {}
 
   void read() {
     const auto kind = reader_.peek();
@@ -139,7 +140,7 @@ class ResultReader {
       if (key == "kind") error.kind = error_kind_from(*value);
       if (key == "message") error.message = value->substr(0, wire::kMessageLimit);
     });
-    if (std::ranges::find(kRunnerKinds, error.kind) == kRunnerKinds.end())
+    if (std::ranges::find(kRunnerKinds, error.kind) == kRunnerKinds.end() && !failures_.contains(error.kind))
       error.kind = ErrorKind::evaluator_error;
     if (!answer_.error) answer_.error = std::move(error);
   }
@@ -147,6 +148,7 @@ class ResultReader {
   std::string_view text_;
   JsonReader reader_;
   wire::Answer& answer_;
+  const std::set<ErrorKind>& failures_;
   bool scored_ = false;
 };
 
@@ -174,9 +176,9 @@ std::string side_with_text(std::string_view side) {
 
 }  // namespace
 
-void read_result(std::string_view text, wire::Answer& answer) {
+void read_result(std::string_view text, wire::Answer& answer, const std::set<ErrorKind>& failures) {
   while (!text.empty() && std::string_view(" \t\r\n").contains(text.back())) text.remove_suffix(1);
-  ResultReader(text, answer).read();
+  ResultReader(text, answer, failures).read();
   if (!answer.error) return;
   answer.score = 0;
   answer.passed.reset();

@@ -27,16 +27,17 @@ class Runtime {
   virtual bool is_spent() const = 0;
 };
 
-/// The pool, which does things for evaluators while an item runs. One call at a time.
+/// The worker, which does things for evaluators while an item runs. One call at a time.
 class Caller {
  public:
   virtual ~Caller() = default;
-  virtual void call(std::string_view method, std::string_view params) = 0;
+  /// `method` is one of wire's (wire::kComplete), `request` a JSON object.
+  virtual void call(std::string_view method, std::string_view request) = 0;
   /// Readable when answer() may have something.
   virtual int fd() const = 0;
-  /// JSON text, valid until the next call; nullopt when it is not all there yet. Does not return when the
-  /// pool has gone.
-  virtual std::optional<std::string_view> answer() = 0;
+  /// JSON text, valid until the next call, or why there is none; nullopt when it is not all there yet. Does
+  /// not return when the worker has gone.
+  virtual std::optional<Result<std::string_view>> answer() = 0;
 };
 
 struct Surroundings {

@@ -1,5 +1,6 @@
 #include "sandbox/runtime/wire/frames.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -145,12 +146,30 @@ bool read_grants(JsonReader& reader, EvaluatorSource& source) {
   while (reader.next(']', first)) {
     const auto grant = reader.read_string();
     if (!grant) return false;
-    source.may_run_candidates |= *grant == "candidate";
+    source.grants.emplace_back(*grant);
   }
   return !reader.failed();
 }
 
+bool read_error(JsonReader& reader, Error& error) {
+  return each_member(reader, [&](const std::string& key) {
+    if (key == "message") return read_text(reader, error.message);
+    if (key != "data") return reader.skip().has_value();
+    return each_member(reader, [&](const std::string& name) {
+      if (name != "kind") return reader.skip().has_value();
+      std::string kind;
+      if (!read_text(reader, kind)) return false;
+      error.kind = error_kind_from(kind);
+      return true;
+    });
+  });
+}
+
 }  // namespace
+
+bool EvaluatorSource::is_granted(std::string_view grant) const {
+  return std::ranges::find(grants, grant) != grants.end();
+}
 
 char* FrameReader::prepare(size_t bytes) {
   if (begin_ > 0) {
@@ -201,15 +220,23 @@ std::optional<Request> parse_request(std::string_view text) {
   return request;
 }
 
-std::optional<std::string_view> parse_call_answer(std::string_view text) {
+std::optional<Result<std::string_view>> parse_call_answer(std::string_view text) {
   JsonReader reader(text);
-  std::optional<std::string_view> result;
+  std::optional<Result<std::string_view>> answer;
   const bool good = each_member(reader, [&](const std::string& key) {
+    if (key == "error") {
+      Error error;
+      if (!read_error(reader, error)) return false;
+      if (error.kind == ErrorKind::cancelled) error.kind = ErrorKind::internal;
+      answer = std::unexpected(std::move(error));
+      return true;
+    }
     const auto value = reader.skip();
-    if (key == "result") result = value;
+    if (key == "result" && value) answer = *value;
     return value.has_value();
   });
-  return good && reader.at_end() ? result : std::nullopt;
+  if (!good || !reader.at_end()) return std::nullopt;
+  return answer;
 }
 
 std::optional<EvaluatorSource> parse_initialize(std::string_view params) {
@@ -252,6 +279,17 @@ void append_call(std::string& out, int64_t id, std::string_view method, std::str
   out += R"(","params":)";
   out += params;
   finish_frame(out, start);
+}
+
+void append_evaluator_call(std::string& out, int64_t evaluation, std::string_view method,
+                           std::string_view request) {
+  if (method != kComplete) return append_call(out, 0, method, request);
+  std::string params = R"({"evaluation":)";
+  append_integer(params, evaluation);
+  params += R"(,"request":)";
+  params += request;
+  params += '}';
+  append_call(out, 0, method, params);
 }
 
 void append_answer(std::string& out, int64_t id, const Answer& answer) {

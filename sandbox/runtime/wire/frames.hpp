@@ -14,6 +14,7 @@
 namespace assay::sandbox::wire {
 
 inline constexpr size_t kRequestLimit = 16U << 20;  ///< bytes of one request
+inline constexpr size_t kCallLimit = 4U << 20;      ///< bytes of what an evaluator calls the worker with
 
 struct EvaluatorLimits {
   std::chrono::milliseconds wall{10'000};
@@ -30,9 +31,11 @@ struct EvaluatorSource {
   std::string source;
   std::string params = "{}";  ///< a JSON object
   std::string plugin;         ///< of the language plugin: the path of the library on this machine
-  bool may_run_candidates = false;
+  std::vector<std::string> grants;
   std::string isolation = "item";  ///< or "run": node's processes may serve many items
   EvaluatorLimits limits;
+
+  bool is_granted(std::string_view grant) const;
 };
 
 /// How one evaluation ended: a score, or an error when `error` is set, or skipped.
@@ -82,8 +85,14 @@ struct Request {
 /// nullopt for anything that is no request of this protocol. Views into `text`.
 std::optional<Request> parse_request(std::string_view text);
 
-/// The result, JSON text, in an answer to a call of ours; nullopt for anything else. A view into `text`.
-std::optional<std::string_view> parse_call_answer(std::string_view text);
+// What an evaluator may have the worker do while an item runs, by the names of the methods.
+inline constexpr std::string_view kRunCandidate = "run_candidate";
+inline constexpr std::string_view kComplete = "llm.complete";
+
+/// The result, JSON text and a view into `text`, in an answer to a call of ours, or why there is none;
+/// nullopt for anything else. Whose cancellation is meant is not asked of an evaluator: it is `internal` to
+/// it.
+std::optional<Result<std::string_view>> parse_call_answer(std::string_view text);
 
 /// nullopt when a member is missing or wrong.
 std::optional<EvaluatorSource> parse_initialize(std::string_view params);
@@ -96,6 +105,10 @@ void append_initialized(std::string& out, int64_t id, size_t concurrent = 1,
 void append_answer(std::string& out, int64_t id, const Answer& answer);
 /// A call that the evaluator makes while an item runs; `params` is a JSON object.
 void append_call(std::string& out, int64_t id, std::string_view method, std::string_view params);
+/// A call for `evaluation`, of a host that has one call under way: `request` is what its evaluator says, a
+/// JSON object.
+void append_evaluator_call(std::string& out, int64_t evaluation, std::string_view method,
+                           std::string_view request);
 void append_error(std::string& out, int64_t id, const Error& error);
 
 }  // namespace assay::sandbox::wire

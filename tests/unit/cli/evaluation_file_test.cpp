@@ -269,7 +269,7 @@ TEST_CASE("evaluation file: a fault of an evaluator is named", "[cli][evaluation
        "my eval.toml:10: pass_threshold of evaluator 1 must be a number"},
       {begin + "file = \"exact.lua\"\nlimits = { wall = 5 }",
        "my eval.toml:10: unknown key wall of limits of evaluator 1; the keys here are wall_ms, cpu_ms, "
-       "load_ms, memory_bytes, result_bytes, log_bytes"},
+       "load_ms, memory_bytes, result_bytes, log_bytes, llm_calls"},
       {begin + "file = \"exact.lua\"\nlimits = { cpu_ms = -1 }",
        "my eval.toml:10: cpu_ms of limits of evaluator 1 must be at least 1, not -1"},
       {begin + "code = \"x\"\n" + begin + "code = \"x\"", "my eval.toml:11: two evaluators are named \"e\""},

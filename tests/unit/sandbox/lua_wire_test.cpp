@@ -89,3 +89,30 @@ TEST_CASE("Answers: one frame each, strings made valid", "[sandbox][lua]") {
           R"({"jsonrpc":"2.0","id":3,"error":{"code":-32000,"message":"late","data":{"kind":"timeout",)"
           R"("usage":{"wall_us":0,"cpu_us":0,"memory_bytes":0,"method":"rusage"}}}})");
 }
+
+TEST_CASE("Calls: what is said for an evaluation, and the answers", "[sandbox][lua][llm]") {
+  std::string out;
+  append_evaluator_call(out, 7, kComplete, R"({"model":"m"})");
+  CHECK(
+      out.substr(4) ==
+      R"({"jsonrpc":"2.0","id":0,"method":"llm.complete","params":{"evaluation":7,"request":{"model":"m"}}})");
+  out.clear();
+  append_evaluator_call(out, 7, kRunCandidate, "{}");
+  CHECK(out.substr(4) == R"({"jsonrpc":"2.0","id":0,"method":"run_candidate","params":{}})");
+
+  const auto good = parse_call_answer(R"({"jsonrpc":"2.0","id":0,"result":{"text":"é"}})");
+  REQUIRE((good && good->has_value()));
+  CHECK(**good == R"({"text":"é"})");
+  const auto failed = [](const std::string& kind) {
+    const auto answer = parse_call_answer(
+        R"({"jsonrpc":"2.0","id":0,"error":{"code":-32000,"message":"m","data":{"kind":")" + kind + "\"}}}");
+    REQUIRE((answer && !answer->has_value()));
+    CHECK(answer->error().message == "m");
+    return answer->error().kind;
+  };
+  CHECK(failed("billing") == assay::ErrorKind::billing);
+  CHECK(failed("cancelled") == assay::ErrorKind::internal);
+  CHECK(failed("nonsense") == assay::ErrorKind::internal);
+  for (const char* text : {"", "7", "{}", R"({"id":0})", R"({"result":{})", R"({"error":7})"})
+    CHECK_FALSE(parse_call_answer(text));
+}

@@ -10,9 +10,9 @@ using process::with_text;
 
 namespace {
 
-wire::Answer read(std::string_view text) {
+wire::Answer read(std::string_view text, const std::set<ErrorKind>& failures = {}) {
   wire::Answer answer;
-  read_result(text, answer);
+  read_result(text, answer, failures);
   return answer;
 }
 
@@ -63,11 +63,14 @@ TEST_CASE("read_result: a runner may say that the item failed, in kinds of its o
   REQUIRE(failed.error);
   CHECK((failed.error->kind == ErrorKind::memory_limit && failed.error->message == "ran out"));
   for (const char* kind :
-       {"internal", "transport", "cancelled", "timeout", "judge_refusal", "nonsense", ""}) {
+       {"internal", "transport", "config", "cancelled", "timeout", "judge_refusal", "nonsense", ""}) {
     const auto other = read(R"({"error":{"kind":")" + std::string(kind) + R"(","message":"m"}})");
     REQUIRE(other.error);
     CHECK(other.error->kind == ErrorKind::evaluator_error);
   }
+  const std::string billing = R"({"error":{"kind":"billing","message":"m"}})";
+  CHECK(read(billing, {ErrorKind::billing, ErrorKind::timeout}).error->kind == ErrorKind::billing);
+  CHECK(read(billing, {ErrorKind::auth}).error->kind == ErrorKind::evaluator_error);
   CHECK(read(R"({"error":7})").error->kind == ErrorKind::bad_result);
 }
 
