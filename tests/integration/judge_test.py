@@ -118,6 +118,37 @@ verdict = "equal"
         self.assertEqual(judge["mean"], 1)
         self.assertEqual(judge["errors_by_kind"], {"judge_off_menu": 1, "judge_parse": 1, "judge_refusal": 1})
 
+    def test_code_that_was_granted_llm_asks_a_model(self):
+        models = self.mock('[[rule]]\nmatch = "answer 4"\nrefusal = "I cannot."\n'
+                           '[[rule]]\ntext = "{{message}}!"\nusage = { input = 100, output = 10 }\n')
+        lua = """
+function run_evaluation(item)
+  local reply = assay.llm{model = "mock/priced", prompt = "answer " .. item.sample.text}
+  if reply.finish == "refusal" then error("it refused") end
+  return {score = reply.text == "answer " .. item.sample.text .. "!" and 1 or 0}
+end"""
+        python = """
+import assay
+def run_evaluation(item):
+    try:
+        assay.llm(model="mock/nobody", prompt="x")
+    except assay.ModelError as error:
+        kind = error.kind
+    reply = assay.llm(model="mock/priced", prompt="answer " + item["sample"]["text"])
+    return {"score": 1 if reply["text"].endswith("!") else 0, "reason": kind}
+"""
+        path = self.file(wrong=())
+        path.write_text(path.read_text().split("[[evaluator]]")[0] + "".join(
+            f'[[evaluator]]\nname = "{name}"\ntype = "code"\nlanguage = "{name}"\ngrants = ["llm"]\n'
+            f"code = \'\'\'{code}\'\'\'\n" for name, code in (("lua", lua), ("python", python))))
+        cells = self.metrics(self.run_file(path, models))
+        self.assertEqual((cells["lua"]["scored"], cells["lua"]["mean"], cells["lua"]["errors_by_kind"]),
+                         (9, 1, {"evaluator_error": 1}))
+        self.assertEqual(cells["lua"]["models"]["calls"], 10)
+        self.assertGreaterEqual(cells["lua"]["models"]["input_tokens"], 900)
+        self.assertEqual((cells["python"]["scored"], cells["python"]["errors"]), (10, 0))
+        self.assertAlmostEqual(cells["python"]["mean"], 0.9)
+
     def test_a_wrong_key_is_said_once_and_is_no_score(self):
         models = self.mock()
         self.write("key", "sk-wrong\n")

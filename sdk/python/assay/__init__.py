@@ -123,9 +123,18 @@ class Reply(TypedDict):
     from_cache: bool
 
 
-def llm(*, model: str, messages: list[Message], params: dict[str, Any] | None = None,
-        schema: Schema | None = None) -> Reply:
+class ModelError(Exception):
+    """A model that was asked did not reply. When nobody catches it, the evaluation ends with its kind."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind  # auth, billing, rate_limited, model_not_found, context_too_long, content_filter, timeout, ...
+
+
+def llm(*, model: str, prompt: str | None = None, messages: list[Message] | None = None,
+        params: dict[str, Any] | None = None, schema: Schema | None = None) -> Reply:
     """Asks the model of that name on the worker, which has the keys and counts the cost. Needs grants = ["llm"].
-    `params` may have temperature, top_p, max_tokens, seed, stop, logprobs, top_logprobs, reasoning_effort and what else
-    the model's provider takes. Raises when there is no reply, with the kind of error and why."""
+    Give either `prompt`, the one message of a user, or `messages`. `params` may have temperature, top_p, max_tokens,
+    seed, stop, logprobs, top_logprobs, reasoning_effort and what else the model's provider takes. Raises ModelError
+    when there is no reply. While it waits the wall deadline stands still."""
     raise RuntimeError("assay.llm works in the sandbox only; in a test, put a function of yours in its place")
