@@ -131,7 +131,7 @@ end"""
 import assay
 def run_evaluation(item):
     try:
-        assay.llm(model="mock/nobody", prompt="x")
+        assay.llm(model="nobody/x", prompt="x")
     except assay.ModelError as error:
         kind = error.kind
     reply = assay.llm(model="mock/priced", prompt="answer " + item["sample"]["text"])
@@ -148,6 +148,7 @@ def run_evaluation(item):
         self.assertGreaterEqual(cells["lua"]["models"]["input_tokens"], 900)
         self.assertEqual((cells["python"]["scored"], cells["python"]["errors"]), (10, 0))
         self.assertAlmostEqual(cells["python"]["mean"], 0.9)
+        self.assertEqual(cells["python"]["models"]["calls"], 10)  # those that were answered
 
     def test_a_wrong_key_is_said_once_and_is_no_score(self):
         models = self.mock()
