@@ -1,8 +1,8 @@
 // assay-bench-plugin [--json] [--items N] [--hosts N] [--evaluator nothing|exact]: evaluations a second by a
 // plugin through the pool.
 //
-// The items are of the kind that GSM8K makes: two worked answers of about half a kilobyte each. "nothing" does
-// not look at them, "exact" compares their texts.
+// The items are of the kind that GSM8K makes: two worked answers of about half a kilobyte each. "nothing"
+// does not look at them, "exact" compares their texts.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

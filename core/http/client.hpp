@@ -26,7 +26,7 @@ struct Request {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string unix_socket;  ///< connect to this socket instead of the URL's host
   std::string ca_file;      ///< PEM; certificates must be of its authorities instead of the system's
-  std::chrono::milliseconds timeout{60'000};  ///< of the whole exchange
+  std::chrono::milliseconds timeout{60'000};          ///< of the whole exchange
   std::chrono::milliseconds connect_timeout{10'000};  ///< of it, until there is a connection, TLS included
   /// Waits for a connection that is being made rather than opening another, and shares it where the server
   /// speaks HTTP/2 (https only).

@@ -132,8 +132,8 @@ class Child {
     check(Step::close_descriptors, syscall(SYS_close_range, kLibraryFd + 1, ~0U, 0));
   }
 
-  // While paths still are this machine's. Detached copies, to be put into the root once it is there. Without a
-  // root of its own a jail finds them where they are, if its host lets it.
+  // While paths still are this machine's. Detached copies, to be put into the root once it is there. Without
+  // a root of its own a jail finds them where they are, if its host lets it.
   void take_folders() {
     if (plan_.mode == Mode::nons) return;
     for (size_t i = 0; plan_.access != nullptr && i < kJailFolders.size(); i++)

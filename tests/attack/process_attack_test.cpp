@@ -1,5 +1,5 @@
-// Hostile evaluators in Python, shell, other programs and plugins against the whole sandbox, in every jail mode that
-// this machine can build: the rows of the tables, and what takes more than a row.
+// Hostile evaluators in Python, shell, other programs and plugins against the whole sandbox, in every jail
+// mode that this machine can build: the rows of the tables, and what takes more than a row.
 //
 // Rows of the catalogue's sections 3.1 to 3.3 that are not tried here, and why:
 //   9   a program of the attacker's own that the kernel refuses to load: nothing of its own is ever executed

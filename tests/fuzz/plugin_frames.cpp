@@ -1,5 +1,5 @@
-// Any bytes as what a plugin host reads: frames of the pool, an item by dotted paths, metrics of a plugin, and
-// what a plugin says of itself.
+// Any bytes as what a plugin host reads: frames of the pool, an item by dotted paths, metrics of a plugin,
+// and what a plugin says of itself.
 #include <cstddef>
 #include <cstdint>
 #include <deque>
