@@ -65,7 +65,7 @@ class Worker:
         (self.folder / "key").write_text(key)
         (self.folder / "models.toml").write_text(MODELS.format(address=mock.address, folder=folder, in_flight=in_flight))
         settings = {"API_URL": f"unix:{api.socket}", "API_KEY_FILE": self.folder / "key", "WORKER_NAME": name,
-                    "WORKER_SHARDS": 32, "WORKER_ITEMS": 4096, "SPOOL_FOLDER": self.folder / "spool",
+                    "WORKER_SHARDS": 16, "WORKER_ITEMS": max(512, 2 * in_flight), "SPOOL_FOLDER": self.folder / "spool",
                     "MODELS_FILE": self.folder / "models.toml", "MODELS_CACHE": self.folder / "replies",
                     "METRICS_LISTEN": f"unix:{self.folder}/metrics", "LOG_LEVEL": "warn"}
         self.log = open(self.folder / "log", "wb")

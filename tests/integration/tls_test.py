@@ -128,7 +128,7 @@ class Tls(Case):
         submit = ["submit", self.evaluation(), "--key-file", self.folder / "me.key"]
         _, error = self.assay(*submit, "--api", f"https://localhost:{port}", "--ca-file", other, code=3)
         self.assertIn("certificate is not trusted", error)
-        self.assertIn("CA file (--ca-file, api.ca_file)", error)
+        self.assertIn("CA file (--ca-file, api.ca_file", error)
         _, error = self.assay(*submit, "--api", f"https://localhost:{port}", code=3)  # the system's authorities
         self.assertIn("certificate is not trusted", error)
         _, error = self.assay(*submit, "--api", f"https://localhost:{port}", "--ca-file", self.folder / "no.pem", code=2)
