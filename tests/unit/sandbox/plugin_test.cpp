@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <chrono>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
@@ -10,6 +11,7 @@
 #include "core/json.hpp"
 #include "tests/unit/sandbox/fake_models.hpp"
 #include "tests/unit/sandbox/pool_fixture.hpp"
+#include "tests/unit/temporary_folder.hpp"
 
 using namespace assay;
 using namespace assay::sandbox;
@@ -17,8 +19,17 @@ using namespace std::chrono_literals;
 
 namespace {
 
+/// Copies in a folder that every user may enter: without namespaces the jail's user reads a plugin where it
+/// is, and a build's folder may be root's alone (docs/plugins.md).
 std::string library(const std::string& name) {
-  return std::string(ASSAY_TEST_PLUGINS "/") + name + ".so";
+  static const test::TemporaryFolder folder;
+  static const bool copied = [] {
+    std::filesystem::permissions(folder.path(), std::filesystem::perms(0755));
+    for (const auto& file : std::filesystem::directory_iterator(ASSAY_TEST_PLUGINS))
+      std::filesystem::copy_file(file.path(), folder.path(file.path().filename().string()));
+    return true;
+  }();
+  return copied ? folder.path(name + ".so") : "";
 }
 
 std::shared_ptr<const Program> plugin(const std::string& evaluator, Limits limits = {},
