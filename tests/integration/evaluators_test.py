@@ -124,7 +124,7 @@ class Watch(Case):
         self.write("new", DOUBLE.replace("* 2", "* 4")).rename(path)  # as editors do
         self.shows(program, "score 84")
         self.shows(program, "watching", 3)
-        path.write_text("function (")  # broken for now
+        path.write_text("function (")  # it does not compile
         self.shows(program, "double:1")
         self.shows(program, "watching", 4)
         path.unlink()

@@ -315,7 +315,6 @@ TEST_CASE("Plugin: a deadline stands still while a model is asked", "[sandbox][p
   const auto program = plugin(GENERATE("obedient/orderly", "obedient/busy"), brief());
   Asking asking(pool, program, order("ask"), models);
   pool.run_until([&] { return models->asked.size() == 1; });
-  std::this_thread::sleep_for(600ms * slowness());
   const Outcome late = pool.evaluate(plugin("obedient/busy", brief(), R"({"another":1})"), order("wait"));
   CHECK(late.error.kind == ErrorKind::timeout);
   CHECK_FALSE(asking.outcome);
