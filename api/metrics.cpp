@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "api/container/run_json.hpp"
 #include "api/json_text.hpp"
 #include "core/check.hpp"
 #include "core/statistics.hpp"
@@ -67,6 +68,10 @@ void Metrics::add(const ScoreRow& row) {
     ++cell.kinds[std::string(row.kind)];
     return;
   }
+  if (row.verdict == Verdict::generated) {
+    ++cell.generated;
+    return;
+  }
   cell.low = cell.scored == 0 ? row.score : std::min(cell.low, row.score);
   cell.high = cell.scored == 0 ? row.score : std::max(cell.high, row.score);
   ++cell.scored;
@@ -90,6 +95,7 @@ void Metrics::append_cell(std::string& out, Cell& cell, size_t model, size_t eva
   object.maybe_text("model", models_[model]);
   object.number("count", cell.count);
   object.number("scored", cell.scored);
+  if (cell.generated > 0) object.number("generated", cell.generated);
   object.number("errors", cell.errors);
   object.number("skipped", cell.skipped);
   const auto mean = mean_of(cell.scores);
@@ -137,12 +143,11 @@ std::string Metrics::json() {
 }
 
 Task<Answer<std::string>> compute_metrics(Store& store, Run run) {
-  const auto spec = parse_json(run.spec);
-  if (!spec) co_return std::unexpected(spec.error());
+  const RunNames known = names_of(run);
   std::vector<Metrics::EvaluatorName> names;
-  for (const auto& evaluator : (*spec)["evaluators"])
-    names.push_back({evaluator["id"].get<std::string>(), evaluator["name"].get<std::string>()});
-  Metrics metrics(std::move(names), (*spec)["models"].get<std::vector<std::string>>(), run.trials);
+  for (size_t i = 0; i < known.evaluator_ids.size(); ++i)
+    names.push_back({known.evaluator_ids[i], known.evaluator_names[i]});
+  Metrics metrics(std::move(names), known.models, run.trials);
   const auto scanned =
       co_await store.scan_scores(run.row, [&metrics](const ScoreRow& row) { metrics.add(row); });
   if (!scanned) co_return std::unexpected(scanned.error());

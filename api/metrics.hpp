@@ -24,7 +24,7 @@ class Metrics {
 
  private:
   struct Cell {
-    int64_t count = 0, scored = 0, errors = 0, skipped = 0, judged = 0, passed = 0;
+    int64_t count = 0, scored = 0, generated = 0, errors = 0, skipped = 0, judged = 0, passed = 0;
     std::map<std::string, int64_t, std::less<>> kinds;
     // With several trials the unit is the item: these hold the means of items, the open item's sums are
     // beside them.

@@ -14,6 +14,13 @@
 
 namespace assay::api {
 
+/// How models are to fill a side in.
+struct Generation {
+  std::vector<std::string> models;      ///< slugs
+  std::optional<std::string> prompt;    ///< a template (docs/generate.md); nullopt: the other side's input
+  std::string inference_params = "{}";  ///< a JSON object
+};
+
 /// One data source as it was asked for.
 struct SourceRequest {
   enum class Type { dataset, container, generate };
@@ -23,6 +30,7 @@ struct SourceRequest {
   int64_t offset = 0;
   std::optional<int64_t> limit, shuffle_seed;
   std::optional<int64_t> since, until;  ///< Unix milliseconds
+  std::optional<Generation> generation;
 };
 
 struct RunRequest {

@@ -12,6 +12,7 @@ namespace assay::api {
 namespace {
 
 constexpr int64_t kMaxRows = int64_t{1} << 40;
+constexpr size_t kMostModels = 16;
 
 /// "2026-11-21", "2026-11-21T10:05:00Z", "…00.250Z"; UTC only.
 constexpr const char* kTime = R"(^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01]))"
@@ -61,7 +62,19 @@ void read_container(Fields& fields, SourceRequest& source) {
 
 void read_generate(Fields& fields, SourceRequest& source) {
   source.type = SourceRequest::Type::generate;
-  for (const auto* known : {"models", "prompt", "inference_params"}) fields.anything(known);
+  Generation generation;
+  generation.models = fields.texts("models", kMostModels);
+  fields.note(
+      "models", "description",
+      "Slugs, such as openai/gpt-4o: several for a sample, which then has a text of each; one for a ground "
+      "truth.");
+  generation.prompt = fields.maybe_text("prompt");
+  fields.note(
+      "prompt", "description",
+      "A text, or a chat as the text of a JSON array, with {{ variables }} of the other side. Without it the "
+      "other side's input is what is asked.");
+  generation.inference_params = fields.object_text("inference_params");
+  source.generation = std::move(generation);
 }
 
 std::optional<SourceRequest> read_source(Fields& body, std::string_view key) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <nlohmann/json.hpp>
 
 #include "api/json_text.hpp"
 #include "api/row_ranges.hpp"
@@ -89,6 +90,20 @@ Task<Answer<Side>> resolve_container(Store& store, Access access, Container cont
   co_return side;
 }
 
+std::string generation_json(const Generation& generation, std::optional<int64_t> rows) {
+  std::string out;
+  {
+    JsonObject object(out);
+    object.text("type", "generate");
+    append_json_array(object.key("models"), generation.models,
+                      [](std::string& to, const std::string& model) { append_json_quote(to, model); });
+    if (generation.prompt) object.text("prompt", *generation.prompt);
+    object.raw("inference_params", generation.inference_params);
+    if (rows) object.number("rows", *rows);
+  }
+  return out;
+}
+
 }  // namespace
 
 Task<Answer<Side>> resolve_side(Store& store, Access access, Container container,
@@ -97,6 +112,10 @@ Task<Answer<Side>> resolve_side(Store& store, Access access, Container container
   side.param = std::move(param);
   SourceRequest source;
   if (request) source = std::move(*request);
+  if (source.generation) {
+    side.generation = std::move(source.generation);
+    co_return side;
+  }
   if (source.type == SourceRequest::Type::dataset)
     co_return co_await resolve_dataset(store, access.project, std::move(source), std::move(side));
   co_return co_await resolve_container(store, std::move(access), std::move(container), std::move(source),
@@ -104,6 +123,7 @@ Task<Answer<Side>> resolve_side(Store& store, Access access, Container container
 }
 
 std::string resolved_json(const Side& side) {
+  if (side.generation) return generation_json(*side.generation, side.count);
   const bool dataset = side.kind == SourceKind::dataset;
   std::string out;
   {
@@ -124,6 +144,7 @@ std::string resolved_json(const Side& side) {
 }
 
 std::string worker_json(const Side& side) {
+  if (side.generation) return generation_json(*side.generation, std::nullopt);
   const bool dataset = side.kind == SourceKind::dataset;
   std::string out;
   {
@@ -138,6 +159,11 @@ std::string worker_json(const Side& side) {
     object.number("first", side.first);
   }
   return out;
+}
+
+Json worker_json_again(Json side, const std::string& run) {
+  if (side["type"] == "generate" && !side.contains("run")) side["run"] = run;
+  return side;
 }
 
 SideReader::SideReader(Store& store, Side side)

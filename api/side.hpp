@@ -12,7 +12,8 @@ namespace assay::api {
 
 struct Side {
   SourceKind kind = SourceKind::container;
-  int64_t row = 0;  ///< of the dataset or container in the store
+  std::optional<Generation> generation;  ///< there are no rows: it is generated from the other side
+  int64_t row = 0;                       ///< of the dataset or container in the store
   std::string id, name;
   std::optional<std::string> input, output, join;
   int64_t first = 0;  ///< item i is row first + i, unless `rows` says otherwise
@@ -21,13 +22,16 @@ struct Side {
   std::string param;          ///< "sample" or "ground_truth"
 };
 
-/// An absent request stands for the container's task logs.
+/// An absent request stands for the container's task logs. A side that is generated has no rows yet: `count`
+/// is to be the other's.
 Task<Answer<Side>> resolve_side(Store& store, Access access, Container container,
                                 std::optional<SourceRequest> request, std::string param);
 
 /// As the run object shows it, and as the run specification gives it to workers.
 std::string resolved_json(const Side& side);
 std::string worker_json(const Side& side);
+/// What workers are told of a side whose texts `run` has: `side` is what they were told for that run.
+Json worker_json_again(Json side, const std::string& run);
 
 /// Reads the join column of a side's rows, one after another, a bounded piece at a time.
 class SideReader {

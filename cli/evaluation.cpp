@@ -177,7 +177,12 @@ Task<Result<>> ensure_container(ApiClient& api, std::string label) {
 
 Json side_json(const DataSide& side, const std::map<std::string, std::string>& datasets) {
   Json json;
-  if (side.type == DataSide::Type::container) {
+  if (side.type == DataSide::Type::generate) {
+    json = {{"type", "generate"},
+            {"models", side.models},
+            {"inference_params", *parse_json(side.inference_params)}};
+    if (!side.prompt.empty()) json["prompt"] = side.prompt;
+  } else if (side.type == DataSide::Type::container) {
     json["type"] = "container";
     if (!side.container.empty()) json["container"] = side.container;
     if (!side.since.empty()) json["since"] = side.since;
@@ -286,16 +291,17 @@ namespace {
 
 /// Each item's id and input, where an item is a known row of a dataset.
 Task<> add_inputs(ApiClient& api, const Json& run, std::vector<WorstItem>& items) {
-  const Json sample = run.value("sample", Json::object());
-  const Json columns = sample.value("columns", Json::object());
-  if (sample.value("type", Json()) != "dataset" || sample.contains("shuffle_seed") ||
+  Json side = run.value("sample", Json::object());
+  if (side.value("type", Json()) == "generate") side = run.value("ground_truth", Json::object());
+  const Json columns = side.value("columns", Json::object());
+  if (side.value("type", Json()) != "dataset" || side.contains("shuffle_seed") ||
       !columns.contains("input") || items.empty())
     co_return;
-  const int64_t offset = sample.value("offset", int64_t{0});
+  const int64_t offset = side.value("offset", int64_t{0});
   std::string rows;
   for (const auto& item : items) rows += (rows.empty() ? "" : ",") + std::to_string(offset + item.index);
   ApiClient::Call request;
-  request.path = "/v1/datasets/" + url_encode(sample.value("dataset", std::string())) + "/rows?rows=" + rows;
+  request.path = "/v1/datasets/" + url_encode(side.value("dataset", std::string())) + "/rows?rows=" + rows;
   request.accept = "application/jsonl";
   const auto answer = co_await api.call(std::move(request));
   if (!answer || !answer->ok()) co_return;  // the table is whole without them
@@ -334,6 +340,7 @@ Task<Result<Worst>> worst_items(ApiClient& api, std::string run_json, const Eval
     WorstItem item;
     item.index = result.value("index", int64_t{0});
     item.evaluator = names[result.value("evaluator_id", std::string())];
+    item.model = result.value("model", std::string());
     if (result.value("score", Json()).is_number()) item.score = result["score"].get<double>();
     item.reason = result.value("reason", std::string());
     if (const Json error = result.value("error", Json()); error.is_object()) {

@@ -15,8 +15,11 @@ namespace assay::cli {
 
 /// One side of the items: [sample] or [ground_truth].
 struct DataSide {
-  enum class Type { dataset, container };
+  enum class Type { dataset, container, generate };
   Type type = Type::dataset;
+  std::vector<std::string> models;      ///< generate: slugs
+  std::string prompt;                   ///< generate: a template; empty: the other side's input is asked
+  std::string inference_params = "{}";  ///< generate: JSON object
   std::string file;       ///< dataset: path as it can be opened, or empty when `dataset` is given
   std::string dataset;    ///< dataset: name or id of one that is on the server
   std::string container;  ///< container: label or id; empty: the evaluation's own

@@ -117,10 +117,18 @@ std::string latency_text(const Json& metrics, const char* quantile) {
   return value ? duration_text(*value) : std::string(kNone);
 }
 
+/// Of the texts that models gave for a side of the items, which nobody scores: their evaluations are the
+/// other rows.
+bool is_of_texts(const Json& metrics) {
+  const auto evaluator = metrics.find("evaluator");
+  return evaluator != metrics.end() && evaluator->is_object() && text_at(*evaluator, "id") == "generation";
+}
+
 /// Errors are not scores: what they are, and between what and what the pass rate lies because of them.
 void note_errors(Table& table, const Json& metrics) {
   const uint64_t errors = count_at(metrics, "errors");
   if (errors == 0) return;
+  const bool texts = is_of_texts(metrics);
   std::string kinds;
   if (const auto it = metrics.find("errors_by_kind"); it != metrics.end() && it->is_object())
     for (const auto& [kind, count] : it->items())
@@ -128,7 +136,7 @@ void note_errors(Table& table, const Json& metrics) {
         kinds +=
             (kinds.empty() ? ": " : ", ") + printable(kind) + " " + with_thousands(count.get<uint64_t>());
   table.note(with_thousands(errors) + " of " + with_thousands(count_at(metrics, "count")) +
-                 " not scored, in no mean and no pass rate" + kinds,
+                 (texts ? " not generated" : " not scored, in no mean and no pass rate") + kinds,
              Colour::red);
   if (const Json* bounds = pair_at(metrics, "bounds"))
     table.note("counting them, the pass rate lies in " + interval_in_percent(*bounds) + " %", Colour::yellow);
@@ -168,7 +176,8 @@ std::string metrics_table(const Json& metrics, const ReportStyle& style) {
     const uint64_t errors = count_at(of_evaluator, "errors");
     std::vector<Cell> row = {{clipped(name, kNameColumns), Colour::bold}};
     if (with_models) row.push_back({clipped(text_at(of_evaluator, "model"), kNameColumns)});
-    row.push_back({with_thousands(count_at(of_evaluator, "scored"))});
+    row.push_back(
+        {is_of_texts(of_evaluator) ? std::string(kNone) : with_thousands(count_at(of_evaluator, "scored"))});
     row.push_back({with_thousands(errors), errors > 0 ? Colour::red : Colour::plain});
     if (with_skips) row.push_back({with_thousands(count_at(of_evaluator, "skipped"))});
     row.push_back({mean_text(of_evaluator)});
@@ -176,6 +185,8 @@ std::string metrics_table(const Json& metrics, const ReportStyle& style) {
     row.push_back({latency_text(of_evaluator, "p50_ms")});
     row.push_back({latency_text(of_evaluator, "p95_ms")});
     table.add(std::move(row));
+    if (const uint64_t texts = count_at(of_evaluator, "generated"); texts > 0)
+      table.note(with_thousands(texts) + (texts == 1 ? " text generated" : " texts generated"), Colour::dim);
     note_errors(table, of_evaluator);
     note_models(table, of_evaluator);
   }
@@ -207,7 +218,8 @@ std::string worst_items(std::span<const WorstItem> worst, const ReportStyle& sty
       return "    " + clipped(printable(text), std::max<size_t>(style.width, 24) - 4) + "\n";
     };
     out += "  #" + std::to_string(item.index) + id + "  " + clipped(printable(item.evaluator), kNameColumns) +
-           "  " + painted(score, item.score ? Colour::yellow : Colour::red, style) + "\n";
+           (item.model.empty() ? "" : "  " + clipped(printable(item.model), kNameColumns)) + "  " +
+           painted(score, item.score ? Colour::yellow : Colour::red, style) + "\n";
     if (!item.reason.empty()) out += line(item.reason);
     if (!item.input.empty()) out += painted(line("input: " + item.input), Colour::dim, style);
   }

@@ -17,6 +17,7 @@ struct WorstItem {
   int64_t index = 0;
   std::string id;
   std::string evaluator;
+  std::string model;            ///< whose text it is; empty: of none
   std::optional<double> score;  ///< or else
   std::string error_kind;       ///< how it erred
   std::string reason;           ///< the evaluator's reason or the error's message

@@ -137,9 +137,10 @@ Progress make_progress() {
   return {stderr, options};
 }
 
-/// That this machine knows the models that judge.
-Result<> check_models(const Json& evaluator, const daemon::ModelChoice& choice, bool limited) {
-  for (const std::string& slug : daemon::models_of(evaluator)) {
+/// That this machine knows the models.
+Result<> check_models(const std::vector<std::string>& slugs, const daemon::ModelChoice& choice,
+                      bool limited) {
+  for (const std::string& slug : slugs) {
     if (!choice.models)
       return fail(ErrorKind::config, "there is no models.toml to say where the model " + slug +
                                          " is: --models FILE, or one in ~/.config/assay (docs/models.md)");
@@ -159,6 +160,10 @@ Task<Result<>> load(sandbox::Pool& pool, std::shared_ptr<const sandbox::Program>
 
 /// Every evaluator is loaded in the sandbox before anything is started or stored.
 Task<Result<>> check_evaluators(const EvaluationFile& file, const daemon::Surroundings& around) {
+  for (const auto* side : {&file.sample, &file.ground_truth})
+    if (*side) {
+      ASSAY_CO_OK(check_models((*side)->models, around.models, file.spend_limit.has_value()));
+    }
   const auto executor = co_await asio::this_coro::executor;
   auto pool = co_await sandbox::Pool::start(
       executor, {.hosts = 1, .mode = around.sandbox.mode, .packages = around.sandbox.packages});
@@ -168,7 +173,7 @@ Task<Result<>> check_evaluators(const EvaluationFile& file, const daemon::Surrou
     if (!result) break;
     const Json definition = evaluator_json(entry, file.container);
     auto program = daemon::program_from(definition, around.plugins);
-    result = check_models(definition, around.models, file.spend_limit.has_value());
+    result = check_models(daemon::models_of(definition), around.models, file.spend_limit.has_value());
     if (!result)
       result = std::unexpected(std::move(result).error());
     else if (program)
@@ -332,13 +337,19 @@ Result<LocalStack> start_stack(const RunOptions& options, const EvaluationFile& 
   return stack;
 }
 
+std::string before_slash(const std::string& text) {
+  return text.substr(0, text.find('/'));
+}
+
+void add_labels(const std::vector<std::string>& models, std::vector<std::string>& labels) {
+  for (const std::string& slug : models) labels.push_back("provider:" + before_slash(slug));
+}
+
 /// What the evaluator needs of a worker, as the API puts it.
 void add_labels(const EvaluatorEntry& entry, std::vector<std::string>& labels) {
-  const auto before_slash = [](const std::string& text) { return text.substr(0, text.find('/')); };
   if (entry.judge) {
     labels.emplace_back("plugin:judge");
-    for (const std::string& slug : daemon::models_of(evaluator_json(entry, "")))
-      labels.push_back("provider:" + before_slash(slug));
+    add_labels(daemon::models_of(evaluator_json(entry, "")), labels);
   } else if (entry.language == sandbox::kPlugin) {
     labels.push_back("plugin:" + before_slash(entry.code));
   } else {
@@ -363,6 +374,8 @@ daemon::WorkerOptions worker_options(const RunOptions& options, const Evaluation
   worker.labels = file.labels;
   worker.find_labels = false;  // all of it was tried already
   for (const auto& evaluator : file.evaluators) add_labels(evaluator, worker.labels);
+  for (const auto* side : {&file.sample, &file.ground_truth})
+    if (*side) add_labels((*side)->models, worker.labels);
   worker.fallback_level = log::Level::info;  // a person's own command: the run's record says it
   return worker;
 }

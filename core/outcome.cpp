@@ -119,6 +119,8 @@ std::string_view to_string(Verdict verdict) {
       return "errored";
     case Verdict::skipped:
       return "skipped";
+    case Verdict::generated:
+      return "generated";
   }
   return "errored";
 }
@@ -140,6 +142,13 @@ Outcome Outcome::skipped(std::string reason) {
   Outcome outcome;
   outcome.verdict = Verdict::skipped;
   outcome.reason = std::move(reason);
+  return outcome;
+}
+
+Outcome Outcome::generated(std::string output) {
+  Outcome outcome;
+  outcome.verdict = Verdict::generated;
+  outcome.output = std::move(output);
   return outcome;
 }
 
@@ -208,6 +217,18 @@ void append_outcome_json(std::string& out, const OutcomeId& id, const Outcome& o
       out += ",\"skipped\":";
       append_json_quote(out, outcome.reason);
       break;
+    case Verdict::generated:
+      out += ",\"output\":";
+      append_json_quote(out, outcome.output);
+      if (!outcome.reason.empty()) {
+        out += ",\"reason\":";
+        append_json_quote(out, outcome.reason);
+      }
+      break;
+  }
+  if (!outcome.generation.empty()) {
+    out += ",\"generation\":";
+    append_json_quote(out, outcome.generation);
   }
   if (!outcome.log.empty()) {
     out += ",\"log\":";
@@ -231,8 +252,10 @@ Result<OutcomeRow> outcome_from_json(const Json& json) {
   if (!json.is_object()) return fail(ErrorKind::config, "an outcome must be an object");
   OutcomeRow row;
   ASSAY_TRY(row.id, id_from(json));
-  if (json.contains("score") + json.contains("error") + json.contains("skipped") != 1)
-    return fail(ErrorKind::config, "an outcome has exactly one of score, error, skipped");
+  const int said =
+      json.contains("score") + json.contains("error") + json.contains("skipped") + json.contains("output");
+  if (said != 1)
+    return fail(ErrorKind::config, "an outcome has exactly one of score, error, skipped, output");
   if (json.contains("score")) {
     ASSAY_OK(read_score(json, row.outcome));
     ASSAY_TRY(row.outcome.reason, text(json, "reason"));
@@ -242,10 +265,15 @@ Result<OutcomeRow> outcome_from_json(const Json& json) {
     ASSAY_TRY(const auto kind, text(error, "kind"));
     ASSAY_TRY(auto message, text(error, "message"));
     row.outcome = Outcome::errored(error_kind_from(kind), std::move(message));
+  } else if (json.contains("output")) {
+    ASSAY_TRY(auto output, text(json, "output"));
+    row.outcome = Outcome::generated(std::move(output));
+    ASSAY_TRY(row.outcome.reason, text(json, "reason"));
   } else {
     ASSAY_TRY(auto reason, text(json, "skipped"));
     row.outcome = Outcome::skipped(std::move(reason));
   }
+  ASSAY_TRY(row.outcome.generation, text(json, "generation"));
   ASSAY_TRY(row.outcome.log, text(json, "log"));
   ASSAY_TRY(row.outcome.usage, usage_from(json));
   return row;

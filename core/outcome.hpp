@@ -14,7 +14,8 @@
 
 namespace assay {
 
-enum class Verdict { scored, errored, skipped };
+/// `generated`: of the text that a model gave for a side of the item, which is an outcome of its own.
+enum class Verdict { scored, errored, skipped, generated };
 std::string_view to_string(Verdict verdict);
 
 /// What an evaluation had models do.
@@ -62,12 +63,17 @@ struct Outcome {
   std::vector<std::pair<std::string, double>>
       metrics;                                     ///< named numbers the evaluator adds; of `scored` only
   Error error{ErrorKind::internal, "no outcome"};  ///< of `errored` only
-  std::string log;                                 ///< what the evaluator logged, head and tail
+  std::string output;                              ///< the text; of `generated` only
+  /// Where a side of the item is generated: which text this is, or is of (its digest). A run keeps one text
+  /// of an item, and no score of another.
+  std::string generation;
+  std::string log;  ///< what the evaluator logged, head and tail
   Usage usage;
 
   static Outcome scored(double score);
   static Outcome errored(ErrorKind kind, std::string message);
   static Outcome skipped(std::string reason);
+  static Outcome generated(std::string output);
 };
 
 /// `passed` from the threshold, unless the evaluator said so itself.

@@ -10,9 +10,14 @@ namespace {
 
 // The API checked all this when it was submitted, so a mismatch is a protocol error: nlohmann's exceptions
 // are turned into one at the two entry points below.
-Side side_from(const Json& json) {
+Result<Side> side_from(const Json& json) {
   Side side;
   const auto type = json.at("type").get<std::string>();
+  if (type == "generate") {
+    side.type = Side::Type::generate;
+    ASSAY_TRY(side.generation, generation_from(json));
+    return side;
+  }
   side.type = type == "container" ? Side::Type::container : Side::Type::dataset;
   side.id = json.at(side.type == Side::Type::container ? "container" : "dataset").get<std::string>();
   side.first = json.value("first", int64_t{0});
@@ -130,17 +135,26 @@ Result<RunSpec> run_spec_from(std::string_view text, const Plugins& plugins) {
     spec.items = json.at("items").get<int64_t>();
     spec.trials = json.at("trials").get<int>();
     if (json.contains("spend_limit")) spec.spend_limit = json["spend_limit"].get<int64_t>();
-    spec.models = static_cast<int>(json.at("models").size());
+    spec.models = json.at("models").get<std::vector<std::string>>();
     for (const auto& entry : json.at("evaluators")) {
       ASSAY_TRY(auto evaluator, evaluator_from(entry, plugins, spec.id));
       spec.evaluators.push_back(std::move(evaluator));
     }
-    spec.sample = side_from(json.at("sample"));
-    spec.ground_truth = side_from(json.at("ground_truth"));
+    for (auto [name, side] : {std::pair("sample", &spec.sample), {"ground_truth", &spec.ground_truth}}) {
+      auto read = side_from(json.at(name));
+      if (!read) return std::unexpected(std::move(read.error()).with(name));
+      *side = std::move(*read);
+    }
     return spec;
   } catch (const Json::exception& e) {
     return fail(ErrorKind::transport, std::string("the API sent no run specification: ") + e.what());
   }
+}
+
+const Generation* RunSpec::generation() const {
+  for (const Side* side : {&sample, &ground_truth})
+    if (side->generation) return &*side->generation;
+  return nullptr;
 }
 
 bool Lease::is_done(int64_t code) const {

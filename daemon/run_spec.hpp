@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "core/json.hpp"
+#include "core/outcome.hpp"
 #include "core/row.hpp"
+#include "daemon/generation.hpp"
 #include "daemon/plugins.hpp"
 #include "sandbox/runtime/program.hpp"
 
@@ -29,10 +31,11 @@ struct RunEvaluator {
   std::vector<std::string> models;  ///< of a judge
 };
 
-/// One side of the items: a sequence of rows that never changes.
+/// One side of the items: a sequence of rows that never changes, or what models generate from the other.
 struct Side {
-  enum class Type { dataset, container };
+  enum class Type { dataset, container, generate };
   Type type = Type::dataset;
+  std::optional<Generation> generation;  ///< of `generate`, which has nothing of what follows
   std::string id;
   int64_t first = 0;  ///< the row of item 0, unless the lease lists rows
   /// Of a dataset's rows; nullopt: not asked for, the field is null.
@@ -46,13 +49,26 @@ struct RunSpec {
   std::string id;
   int64_t items = 0;
   int trials = 1;
-  int models = 1;
+  std::vector<std::string> models;     ///< of the samples' texts; one, "", where samples are not generated
   std::optional<int64_t> spend_limit;  ///< nano-dollars
   std::vector<RunEvaluator> evaluators;
   Side sample, ground_truth;
 
+  /// Of the side that models generate; null: neither side is.
+  const Generation* generation() const;
+  /// Whether this run has them generated: then their texts are outcomes too.
+  bool generates() const { return generation() != nullptr && generation()->run.empty(); }
+  /// The index that texts have as if they were of an evaluator: behind the last one.
+  int text_index() const { return static_cast<int>(evaluators.size()); }
+  int64_t outcomes_per_model_and_trial() const {
+    return static_cast<int64_t>(evaluators.size()) + (generates() ? 1 : 0);
+  }
   int64_t outcomes_per_item() const {
-    return static_cast<int64_t>(models) * static_cast<int64_t>(evaluators.size()) * trials;
+    return static_cast<int64_t>(models.size()) * outcomes_per_model_and_trial() * trials;
+  }
+  /// Where an outcome stands among those of its item.
+  int64_t code_of(const OutcomeId& outcome) const {
+    return (outcome.model * outcomes_per_model_and_trial() + outcome.evaluator) * trials + outcome.trial;
   }
 };
 

@@ -14,6 +14,19 @@ constexpr int64_t kPageItems = 256;
 constexpr int kInternalTries = 3;
 constexpr int kReadTries = 3;
 
+bool is_errored(const Outcome& outcome, ErrorKind kind) {
+  return outcome.verdict == Verdict::errored && outcome.error.kind == kind;
+}
+
+/// Our fault, not the evaluator's or the model's.
+bool is_ours(const Outcome& outcome) {
+  return is_errored(outcome, ErrorKind::internal);
+}
+
+bool is_cancelled(const Outcome& outcome) {
+  return is_errored(outcome, ErrorKind::cancelled);
+}
+
 }  // namespace
 
 /// An item's place in the budget: given back when its last evaluation has answered.
@@ -78,8 +91,13 @@ Task<> Shard::give_up(Error why) {
 }
 
 Task<bool> Shard::prepare() {
+  if (spec_->generates())
+    if (const auto known = check_models(spec_->generation()->models); !known) {
+      failed_ = Error(known.error()).with("generation");
+      co_return false;
+    }
   for (const auto& evaluator : spec_->evaluators) {
-    if (const auto known = check_models(evaluator); !known) {
+    if (const auto known = check_models(evaluator.models); !known) {
       failed_ = Error(known.error()).with("evaluator " + evaluator.name);
       co_return false;
     }
@@ -92,12 +110,12 @@ Task<bool> Shard::prepare() {
   co_return true;
 }
 
-/// Whether it can ask its models, before anything is paid for.
-Result<> Shard::check_models(const RunEvaluator& evaluator) const {
-  if (evaluator.models.empty()) return {};
+/// Whether it can ask these models, before anything is paid for.
+Result<> Shard::check_models(const std::vector<std::string>& slugs) const {
+  if (slugs.empty()) return {};
   if (context_.broker == nullptr)
     return fail(ErrorKind::config, "this worker has no models: set models.file (docs/models.md)");
-  for (const std::string& slug : evaluator.models) {
+  for (const std::string& slug : slugs) {
     ASSAY_TRY(const auto model, context_.broker->models().find(slug));
     if (spec_->spend_limit && !model.prices)
       return fail(ErrorKind::config, "the run has a spend_limit, but the model " + slug +
@@ -109,25 +127,23 @@ Result<> Shard::check_models(const RunEvaluator& evaluator) const {
 Task<Shard::End> Shard::evaluate() {
   const bool prepared = co_await prepare();
   if (!prepared) co_return failed_ ? End::failed : End::partial;
-  const auto codes = spec_->outcomes_per_item();
   int64_t page = std::min<int64_t>(kPageItems, static_cast<int64_t>(context_.items.capacity()) / 2);
   int64_t next = lease_.lo;
   while (next < lease_.hi && !halted()) {
-    // Items that are done already are not even read.
-    if (lease_.is_done((next - lease_.lo) * codes)) {
-      bool whole = true;
-      for (int64_t code = 0; code < codes && whole; ++code)
-        whole = lease_.is_done((next - lease_.lo) * codes + code);
-      if (whole) {
-        ++next;
-        continue;
-      }
+    if (is_whole(next)) {  // items that are done already are not even read
+      ++next;
+      continue;
     }
     const int64_t end = std::min(lease_.hi, next + page);
     const auto count = static_cast<size_t>(end - next);
     const bool acquired = co_await context_.items.acquire(count);
     if (!acquired) break;
-    auto items = co_await read_items(context_.api, *spec_, lease_, next, end);
+    auto stored = co_await read_stored(next, end);
+    Result<std::vector<Item>> items;
+    if (stored)
+      items = co_await read_items(context_.api, *spec_, lease_, next, end);
+    else
+      items = std::unexpected(std::move(stored.error()));
     if (!items) {
       context_.items.release(count);
       if (items.error().kind == ErrorKind::output_limit && page > 1) {
@@ -142,13 +158,31 @@ Task<Shard::End> Shard::evaluate() {
       break;
     }
     read_failures_ = 0;
-    for (auto& item : *items) submit_item(std::move(item));
+    for (const auto& item : *items) submit_item(item, *stored);
     next = end;
     co_await wait_for_room();
   }
   while (outstanding_ > 0) co_await answered_.wait();
   if (failed_) co_return End::failed;
   co_return next >= lease_.hi ? End::complete : End::partial;
+}
+
+bool Shard::is_whole(int64_t item) const {
+  const int64_t first = first_code(item);
+  for (int64_t code = 0; code < spec_->outcomes_per_item(); ++code)
+    if (!lease_.is_done(first + code)) return false;
+  return true;
+}
+
+/// The texts of the items [from, to) that need not be generated: those of another run, or those that this one
+/// has already.
+Task<Result<StoredTexts>> Shard::read_stored(int64_t from, int64_t to) {
+  if (spec_->generation() == nullptr) co_return StoredTexts();
+  if (!spec_->generates()) co_return co_await read_texts(context_.api, spec_->generation()->run, from, to);
+  const bool none = lease_.done.empty() || lease_.done.front().first >= first_code(to) ||
+                    lease_.done.back().second <= first_code(from);
+  if (none) co_return StoredTexts();
+  co_return co_await read_texts(context_.api, lease_.run, from, to);
 }
 
 Task<> Shard::wait_for_room() {
@@ -165,24 +199,90 @@ Task<bool> Shard::wait_for_api() {
   co_return slept;
 }
 
-void Shard::submit_item(Item item) {
-  const auto evaluators = static_cast<int64_t>(spec_->evaluators.size());
+void Shard::submit_item(const Item& item, const StoredTexts& stored) {
   const auto place = std::make_shared<Place>(context_.items);
-  for (int64_t code = 0; code < spec_->outcomes_per_item(); ++code) {
-    if (lease_.is_done((item.index - lease_.lo) * spec_->outcomes_per_item() + code)) continue;
-    const OutcomeId id{item.index, static_cast<int>(code / (evaluators * spec_->trials)),
-                       static_cast<int>(code / spec_->trials % evaluators),
-                       static_cast<int>(code % spec_->trials)};
-    if (!item.json) {
-      record(id, Outcome::errored(item.json.error().kind, item.json.error().message));
-      continue;
+  for (int model = 0; model < static_cast<int>(spec_->models.size()); ++model)
+    for (int trial = 0; trial < spec_->trials; ++trial) {
+      Candidate candidate{.id = {.item = item.index, .model = model, .trial = trial}, .place = place};
+      if (!item.text) {
+        settle(candidate, Outcome::errored(item.text.error().kind, item.text.error().message));
+        continue;
+      }
+      candidate.item = *item.text;
+      if (spec_->generation() == nullptr)
+        evaluate_all(candidate, candidate.item.json, "");
+      else
+        submit_text(std::move(candidate), stored);
     }
-    Evaluation evaluation{.id = id, .item = *item.json, .place = place};
+}
+
+/// Where a side is generated: from what is stored, or by asking the model.
+void Shard::submit_text(Candidate candidate, const StoredTexts& stored) {
+  const auto& [item, model, evaluator, trial] = candidate.id;
+  if (const auto text = stored.find({item, model, trial}); text != stored.end())
+    return settle(candidate, text->second);
+  if (spec_->generates()) return generate(std::move(candidate));
+  settle(candidate, Outcome::errored(ErrorKind::config, "the run " + spec_->generation()->run +
+                                                            " has no text of this item: retry it first"));
+}
+
+void Shard::generate(Candidate candidate) {
+  const Generation& how = *spec_->generation();
+  // Of several models each gives a sample; a ground truth has one model, whatever the samples are.
+  const size_t model = how.models.size() > 1 ? static_cast<size_t>(candidate.id.model) : 0;
+  auto request = request_for(how, how.models[model], candidate.item.without_output());
+  if (!request) return settle(candidate, Outcome::errored(request.error().kind, request.error().message));
+  ++outstanding_;
+  const auto asking = std::make_shared<Asking>(*context_.broker, purse_, candidate.id.trial > 0);
+  asking->complete(std::move(*request), unwanted_,
+                   [this, asking, began = Clock::now(),
+                    candidate = std::move(candidate)](Result<std::string> reply) mutable {
+                     auto text = generated_from(reply);
+                     text.usage.models = asking->use();
+                     text.usage.wall =
+                         std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began);
+                     if (is_ours(text) && ++candidate.tries < kInternalTries)
+                       generate(std::move(candidate));
+                     else
+                       settle(candidate, std::move(text));
+                     item_done();
+                   });
+}
+
+/// The text is there, or will not be: it is an outcome itself, where this run has it generated, and then it
+/// is evaluated.
+void Shard::settle(const Candidate& candidate, Outcome text) {
+  if (is_cancelled(text)) return;
+  if (spec_->generates()) {
+    text.generation = generation_id(text);
+    OutcomeId id = candidate.id;
+    id.evaluator = spec_->text_index();
+    if (!is_done(id)) append(id, text);
+  }
+  if (text.verdict == Verdict::generated)
+    evaluate_all(candidate, candidate.item.with_output(text.output), text.generation);
+  else
+    fail_all(candidate.id, text);
+}
+
+void Shard::evaluate_all(const Candidate& candidate, const std::string& item, const std::string& generation) {
+  OutcomeId id = candidate.id;
+  for (id.evaluator = 0; id.evaluator < spec_->text_index(); ++id.evaluator) {
+    if (is_done(id)) continue;
+    Evaluation evaluation{.id = id, .item = item, .generation = generation, .place = candidate.place};
     if (context_.broker != nullptr && program_of(id).may_ask_models())
       evaluation.asking = std::make_shared<Asking>(*context_.broker, purse_,
                                                    id.trial > 0);  // trials show how much replies differ
     submit(std::move(evaluation));
   }
+}
+
+/// What cannot be evaluated, because there is no text or no item.
+void Shard::fail_all(OutcomeId id, const Outcome& text) {
+  auto outcome = Outcome::errored(text.error.kind, text.error.message);
+  outcome.generation = text.generation;
+  for (id.evaluator = 0; id.evaluator < spec_->text_index(); ++id.evaluator)
+    if (!is_done(id)) append(id, outcome);
 }
 
 const sandbox::Program& Shard::program_of(const OutcomeId& id) const {
@@ -198,12 +298,13 @@ void Shard::submit(Evaluation evaluation) {
       program, std::move(item),
       [this, evaluation = std::move(evaluation)](Outcome outcome) mutable {
         if (evaluation.asking) outcome.usage.models = evaluation.asking->use();
-        const bool ours = outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::internal;
         // Our fault, not the evaluator's: tried again before it is reported.
-        if (ours && ++evaluation.tries < kInternalTries)
+        if (is_ours(outcome) && ++evaluation.tries < kInternalTries) {
           submit(std::move(evaluation));
-        else
+        } else {
+          outcome.generation = evaluation.generation;
           record(evaluation.id, std::move(outcome));
+        }
         item_done();
       },
       unwanted_, asking);
@@ -217,8 +318,12 @@ void Shard::item_done() {
 void Shard::record(OutcomeId id, Outcome outcome) {
   // A cancelled evaluation has no outcome: it was told to stop, and whoever leases the shard next computes
   // it.
-  if (outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::cancelled) return;
+  if (is_cancelled(outcome)) return;
   apply_threshold(outcome, spec_->evaluators[static_cast<size_t>(id.evaluator)].pass_threshold);
+  append(id, outcome);
+}
+
+void Shard::append(const OutcomeId& id, const Outcome& outcome) {
   std::string json;
   append_outcome_json(json, id, outcome);
   context_.spool.add(outbox_, std::move(json));

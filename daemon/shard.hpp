@@ -53,13 +53,22 @@ class Shard {
   void set_lost() { lost_ = true; }      ///< somebody else's now
   void set_paused() { paused_ = true; }  ///< to be given back
   void set_cancelled();  ///< the run is over: post nothing more, and end what is being evaluated
+  void set_stopping() { *unwanted_ = true; }  ///< end what models are asked
 
  private:
   enum class End { complete, partial, failed };
   class Place;
+  /// One text of an item, to be evaluated: one of its models and trials.
+  struct Candidate {
+    OutcomeId id;  // `evaluator` is not set
+    ItemText item;
+    std::shared_ptr<Place> place;
+    int tries = 0;
+  };
   struct Evaluation {
     OutcomeId id;
-    std::string item;  // JSON
+    std::string item;        // JSON
+    std::string generation;  // Outcome::generation
     std::shared_ptr<Place> place;
     std::shared_ptr<Asking> asking;  // null: its program may not ask models, or there are none
     int tries = 0;
@@ -67,11 +76,21 @@ class Shard {
 
   Task<End> evaluate();
   Task<bool> prepare();
-  Result<> check_models(const RunEvaluator& evaluator) const;
-  void submit_item(Item item);
+  Result<> check_models(const std::vector<std::string>& slugs) const;
+  Task<Result<StoredTexts>> read_stored(int64_t from, int64_t to);
+  bool is_done(const OutcomeId& id) const { return lease_.is_done(first_code(id.item) + spec_->code_of(id)); }
+  int64_t first_code(int64_t item) const { return (item - lease_.lo) * spec_->outcomes_per_item(); }
+  bool is_whole(int64_t item) const;
+  void submit_item(const Item& item, const StoredTexts& stored);
+  void submit_text(Candidate candidate, const StoredTexts& stored);
+  void generate(Candidate candidate);
+  void settle(const Candidate& candidate, Outcome text);
+  void evaluate_all(const Candidate& candidate, const std::string& item, const std::string& generation);
+  void fail_all(OutcomeId id, const Outcome& text);
   void submit(Evaluation evaluation);
   const sandbox::Program& program_of(const OutcomeId& id) const;
   void record(OutcomeId id, Outcome outcome);
+  void append(const OutcomeId& id, const Outcome& outcome);
   void item_done();
   Task<> wait_for_room();
   Task<bool> wait_for_api();

@@ -183,6 +183,8 @@ void Worker::stop() {
   if (!claims_) return;
   context_->draining = true;
   context_->stopping = true;
+  for (const auto& [key, shard] : shards_)
+    if (shard != nullptr) shard->set_stopping();
   claims_->cancel();
   leases_->cancel();
   control_->cancel();

@@ -25,6 +25,16 @@ std::string detail_for(const Access& access, const Run& run) {
   return dump_json(*detail);
 }
 
+/// As the name of an evaluator, in results and metrics: the outcomes that are texts.
+constexpr const char* kGeneration = "generation";
+
+bool generates(const Json& spec) {
+  const auto here = [&](const char* side) {
+    return spec[side]["type"] == "generate" && !spec[side].contains("run");
+  };
+  return here("sample") || here("ground_truth");
+}
+
 }  // namespace
 
 RunNames names_of(const Run& run) {
@@ -35,8 +45,17 @@ RunNames names_of(const Run& run) {
     names.evaluator_ids.push_back(evaluator["id"].get<std::string>());
     names.evaluator_names.push_back(evaluator["name"].get<std::string>());
   }
+  if (generates(*spec)) {
+    names.evaluator_ids.emplace_back(kGeneration);
+    names.evaluator_names.emplace_back(kGeneration);
+  }
   names.models = (*spec)["models"].get<std::vector<std::string>>();
   return names;
+}
+
+bool generates(const Run& run) {
+  const auto spec = parse_json(run.spec);
+  return spec && generates(*spec);
 }
 
 void append_progress(JsonObject& object, const Run& run) {

@@ -18,6 +18,9 @@ struct RunNames {
 };
 RunNames names_of(const Run& run);
 
+/// Whether its workers generate a side of its items.
+bool generates(const Run& run);
+
 /// The member "progress".
 void append_progress(JsonObject& object, const Run& run);
 

@@ -1,6 +1,7 @@
 // Outcomes: taken in, counted, and the end of shards and runs that follows from them.
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 #include "api/store/workers.hpp"
 #include "core/id.hpp"
@@ -56,6 +57,25 @@ bool has_ended(Database& db, const RunRow& run) {
                                          "SELECT 1 FROM runs WHERE id = ? AND status < 2 FOR SHARE"),
                                run.row);
   return !open;
+}
+
+/// Two workers may have generated for the same item, when one of them lost its lease. The text that came
+/// first is the item's; what belongs to another is not wanted.
+void drop_of_other_texts(Database& db, int64_t run, const Shape& shape,
+                         std::vector<OutcomeBatch::Row>& rows) {
+  if (rows.empty()) return;
+  const auto place = [](const OutcomeId& id) { return std::tuple(id.item, id.model, id.trial); };
+  std::map<std::tuple<int64_t, int, int>, std::string> stored;
+  const auto [first, last] = std::ranges::minmax(rows, {}, [](const auto& row) { return row.id.item; });
+  auto row = db.query(
+      "SELECT item, model, trial, generation FROM outcomes WHERE run = ? AND item >= ? AND item <= ? AND "
+      "evaluator = ?",
+      run, first.id.item, last.id.item, shape.evaluators - 1);
+  while (row.step()) stored[{row.integer(0), row.number(1), row.number(2)}] = row.text(3);
+  std::erase_if(rows, [&](const OutcomeBatch::Row& outcome) {
+    const auto text = stored.find(place(outcome.id));
+    return text == stored.end() || text->second != outcome.generation;
+  });
 }
 
 enum class Completion { done, repeated };
@@ -116,6 +136,21 @@ void complete_of_run(Database& db, const WorkerRef& who, const KnownWorker& work
 
 }  // namespace
 
+InsertCounts SqlStore::insert(Database& db, int64_t run, const Shape& shape,
+                              const OutcomeBatch& batch) const {
+  const auto of_generation = [](const OutcomeBatch::Row& row) { return !row.generation.empty(); };
+  if (std::ranges::none_of(batch.rows, of_generation)) return insert_outcomes(db, run, batch, batch.rows);
+  std::vector<OutcomeBatch::Row> texts, others;
+  for (const auto& row : batch.rows)
+    (row.id.evaluator == shape.evaluators - 1 ? texts : others).push_back(row);
+  auto counts = insert_outcomes(db, run, batch, texts);
+  drop_of_other_texts(db, run, shape, others);
+  const auto more = insert_outcomes(db, run, batch, others);
+  counts.inserted += more.inserted;
+  counts.errors += more.errors;
+  return counts;
+}
+
 Task<Answer<AppendAnswer>> SqlStore::append(WorkerRef who, LeaseRef lease, OutcomeBatch batch) {
   return write([=, this, batch = std::move(batch)](Database& db) -> Answer<AppendAnswer> {
     ASSAY_TRY(const auto worker, known_worker(db, who));
@@ -130,7 +165,7 @@ Task<Answer<AppendAnswer>> SqlStore::append(WorkerRef who, LeaseRef lease, Outco
     if (lease.epoch <= shard.retry_epoch || lease.epoch > shard.epoch) return AppendAnswer{0, 0, size, false};
     // The run does not wait for this shard, so it may have ended while we waited for the lock, or end now.
     if (shard.state == kAside && has_ended(db, run)) return run_finished();
-    const auto counts = insert_outcomes(db, run.row, batch);
+    const auto counts = insert(db, run.row, shard.shape, batch);
     const bool held = holds(shard, worker, lease);
     if (counts.inserted > 0) {
       db.run(

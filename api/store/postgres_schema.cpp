@@ -155,8 +155,14 @@ ALTER TABLE runs ADD COLUMN spend_limit bigint;
 ALTER TABLE runs ADD COLUMN spend_granted bigint NOT NULL DEFAULT 0;
 )sql";
 
+// Texts that models gave for a side of the items are outcomes (verdict 3); `generation`: which text an
+// outcome is, or is of. run_sources.kind 2: the run whose texts are evaluated again.
+constexpr const char* kFifth = R"sql(
+ALTER TABLE outcomes ADD COLUMN generation text;
+)sql";
+
 }  // namespace
 
-const std::vector<const char*> kPostgresMigrations = {kFirst, kSecond, kThird, kFourth};
+const std::vector<const char*> kPostgresMigrations = {kFirst, kSecond, kThird, kFourth, kFifth};
 
 }  // namespace assay::api

@@ -154,7 +154,8 @@ class PostgresStore final : public SqlStore {
   void listen(std::function<void(Change)> heard) override { courier_.start(std::move(heard)); }
 
  private:
-  InsertCounts insert_outcomes(Database& any, int64_t run, const OutcomeBatch& batch) const override;
+  InsertCounts insert_outcomes(Database& any, int64_t run, const OutcomeBatch& batch,
+                               std::span<const OutcomeBatch::Row> rows) const override;
   bool scan_page(Database& any, int64_t run, OutcomeId& at,
                  const std::function<void(const ScoreRow&)>& visit) const override;
   void migrate(PostgresDatabase& db);
@@ -264,17 +265,18 @@ bool PostgresStore::try_one(PostgresDatabase& db, Command& command, bool read_on
   return true;
 }
 
-InsertCounts PostgresStore::insert_outcomes(Database& any, int64_t run, const OutcomeBatch& batch) const {
+InsertCounts PostgresStore::insert_outcomes(Database& any, int64_t run, const OutcomeBatch& batch,
+                                            std::span<const OutcomeBatch::Row> rows) const {
   using Type = PgArray::Type;
-  const size_t count = batch.rows.size();
+  const size_t count = rows.size();
   if (count == 0) return {};
   std::vector<PgArray> columns;
   for (const Type type :
        {Type::integers, Type::integers, Type::integers, Type::integers, Type::integers, Type::texts,
         Type::reals, Type::integers, Type::integers, Type::texts, Type::integers, Type::integers,
-        Type::integers, Type::integers, Type::integers, Type::integers})
+        Type::integers, Type::integers, Type::integers, Type::integers, Type::texts})
     columns.emplace_back(type, count);
-  for (const auto& row : batch.rows) {
+  for (const auto& row : rows) {
     columns[0].add(row.id.item);
     columns[1].add(int64_t{row.id.model});
     columns[2].add(int64_t{row.id.evaluator});
@@ -292,15 +294,16 @@ InsertCounts PostgresStore::insert_outcomes(Database& any, int64_t run, const Ou
       use.calls > 0 ? columns[column].add(sum) : columns[column].add_null();
       column++;
     }
+    row.generation.empty() ? columns[column].add_null() : columns[column].add(row.generation);
   }
   auto& db = static_cast<PostgresDatabase&>(any);
   Rows counted(db.start(
       // Sorted: two writers of the same rows then wait for each other in one order.
       "WITH new AS (INSERT INTO outcomes(run, item, model, evaluator, trial, verdict, kind, score, passed, "
-      "wall_us, payload, calls, input_tokens, output_tokens, nano_dollars, unpriced, estimated) "
+      "wall_us, payload, calls, input_tokens, output_tokens, nano_dollars, unpriced, estimated, generation) "
       "SELECT ?1, u.* FROM unnest(?2::bigint[], ?3::bigint[], ?4::bigint[], ?5::bigint[], ?6::bigint[], "
       "?7::text[], ?8::float8[], ?9::bigint[], ?10::bigint[], ?11::text[], ?12::bigint[], ?13::bigint[], "
-      "?14::bigint[], ?15::bigint[], ?16::bigint[], ?17::bigint[]) AS u(a, b, c, d) "
+      "?14::bigint[], ?15::bigint[], ?16::bigint[], ?17::bigint[], ?18::text[]) AS u(a, b, c, d) "
       "ORDER BY a, b, c, d ON CONFLICT DO NOTHING RETURNING verdict) "
       "SELECT count(*), count(*) FILTER (WHERE verdict = 1) FROM new",
       run, columns));

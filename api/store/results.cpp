@@ -1,4 +1,6 @@
 // Outcomes, read in the order of their identities.
+#include <limits>
+
 #include "api/store/sql_store.hpp"
 
 namespace assay::api {
@@ -45,8 +47,10 @@ Task<Answer<std::vector<ResultRow>>> SqlStore::results(int64_t run, std::optiona
         "SELECT item, model, evaluator, trial, verdict, score, passed, wall_us, payload FROM outcomes "
         "WHERE run = ?1 AND (item, model, evaluator, trial) > (?2, ?3, ?4, ?5) AND (?6 IS NULL OR evaluator "
         "= ?6) "
-        "AND (?7 = 0 OR verdict = 1 OR passed = 0) ORDER BY item, model, evaluator, trial LIMIT ?8",
-        run, from.item, from.model, from.evaluator, from.trial, filter.evaluator, filter.failed, limit);
+        "AND (?7 = 0 OR verdict = 1 OR passed = 0) AND item < ?8 ORDER BY item, model, evaluator, trial "
+        "LIMIT ?9",
+        run, from.item, from.model, from.evaluator, from.trial, filter.evaluator, filter.failed,
+        filter.until.value_or(std::numeric_limits<int64_t>::max()), limit);
     return read_results(row);
   });
 }

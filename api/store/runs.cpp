@@ -84,6 +84,25 @@ Run run_from(const Rows& row) {
   return run;
 }
 
+/// It stays until the transaction ends.
+bool is_there(Database& db, const NewRun::Source& source) {
+  const auto find = [&](const char* sqlite, const char* postgres) {
+    return db.integer(db.either(sqlite, postgres), source.row).has_value();
+  };
+  switch (source.kind) {
+    case SourceKind::dataset:
+      return find("SELECT 1 FROM datasets WHERE id = ? AND gone = 0 AND ready = 1",
+                  "SELECT 1 FROM datasets WHERE id = ? AND gone = 0 AND ready = 1 FOR SHARE");
+    case SourceKind::container:
+      return find("SELECT 1 FROM containers WHERE id = ? AND gone = 0",
+                  "SELECT 1 FROM containers WHERE id = ? AND gone = 0 FOR SHARE");
+    case SourceKind::run:
+      return find("SELECT 1 FROM runs WHERE id = ? AND gone = 0",
+                  "SELECT 1 FROM runs WHERE id = ? AND gone = 0 FOR SHARE");
+  }
+  return false;
+}
+
 /// What the plan rests on was looked up before this transaction; it may have been deleted since. What is
 /// there stays until the transaction ends.
 Answer<> still_there(Database& db, const NewRun& plan) {
@@ -94,18 +113,11 @@ Answer<> still_there(Database& db, const NewRun& plan) {
       return refuse(404, "evaluator_not_found", "an evaluator of the run was deleted meanwhile",
                     "evaluators");
   for (const auto& source : plan.sources) {
-    const bool dataset = source.kind == SourceKind::dataset;
-    const auto found =
-        dataset ? db.integer(
-                      db.either("SELECT 1 FROM datasets WHERE id = ? AND gone = 0 AND ready = 1",
-                                "SELECT 1 FROM datasets WHERE id = ? AND gone = 0 AND ready = 1 FOR SHARE"),
-                      source.row)
-                : db.integer(db.either("SELECT 1 FROM containers WHERE id = ? AND gone = 0",
-                                       "SELECT 1 FROM containers WHERE id = ? AND gone = 0 FOR SHARE"),
-                             source.row);
-    if (found) continue;
-    return refuse(404, dataset ? "dataset_not_found" : "container_not_found",
-                  "a source of the run was deleted meanwhile");
+    if (is_there(db, source)) continue;
+    const char* const code = source.kind == SourceKind::dataset     ? "dataset_not_found"
+                             : source.kind == SourceKind::container ? "container_not_found"
+                                                                    : "run_not_found";
+    return refuse(404, code, "a source of the run was deleted meanwhile");
   }
   return {};
 }
@@ -137,15 +149,18 @@ Answer<> sources_there(Database& db, int64_t run) {
   for (const char* const sources : {"SELECT id FROM datasets WHERE id IN (SELECT source FROM run_sources "
                                     "WHERE run = ? AND kind = 0) FOR SHARE",
                                     "SELECT id FROM containers WHERE id IN (SELECT source FROM run_sources "
-                                    "WHERE run = ? AND kind = 1) FOR SHARE"})
+                                    "WHERE run = ? AND kind = 1) FOR SHARE",
+                                    "SELECT id FROM runs WHERE id IN (SELECT source FROM run_sources "
+                                    "WHERE run = ? AND kind = 2) FOR SHARE"})
     if (db.dialect() == Database::Dialect::postgres) db.integer(sources, run);
   const auto gone = db.integer(
       "SELECT 1 FROM run_sources s LEFT JOIN datasets d ON s.kind = 0 AND d.id = s.source AND d.gone = 0 "
       "LEFT JOIN containers c ON s.kind = 1 AND c.id = s.source AND c.gone = 0 "
-      "WHERE s.run = ? AND d.id IS NULL AND c.id IS NULL LIMIT 1",
+      "LEFT JOIN runs t ON s.kind = 2 AND t.id = s.source AND t.gone = 0 "
+      "WHERE s.run = ? AND d.id IS NULL AND c.id IS NULL AND t.id IS NULL LIMIT 1",
       run);
   if (!gone) return {};
-  return refuse(409, "source_deleted", "a dataset or container of the run was deleted");
+  return refuse(409, "source_deleted", "a dataset, container or run that this run reads was deleted");
 }
 
 void count_run(Database& db, int64_t run) {
@@ -318,6 +333,8 @@ Task<Answer<Run>> SqlStore::delete_run(Access access, std::string id) {
   return write([=](Database& db) -> Answer<Run> {
     ASSAY_TRY(auto run, find_and_lock(db, access, id));
     if (!is_terminal(run.status)) return run_not_finished();
+    if (used_by_open_run(db, SourceKind::run, run.row))
+      return refuse(409, "run_in_use", "a run that has not ended reads the texts of this one");
     db.run("UPDATE runs SET gone = 1 WHERE id = ?", run.row);
     return run;
   });

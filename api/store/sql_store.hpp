@@ -14,6 +14,8 @@
 
 namespace assay::api {
 
+struct Shape;
+
 /// Decompressed chunks of datasets that were read lately.
 class ChunkCache {
  public:
@@ -118,9 +120,10 @@ class SqlStore : public Store {
                                     int64_t returned) override;
 
  protected:
-  /// First writer wins: an identity that is there already stays as it is, and only what was really inserted
-  /// is counted.
-  virtual InsertCounts insert_outcomes(Database& db, int64_t run, const OutcomeBatch& batch) const = 0;
+  /// Of `batch`'s rows those given. First writer wins: an identity that is there already stays as it is, and
+  /// only what was really inserted is counted.
+  virtual InsertCounts insert_outcomes(Database& db, int64_t run, const OutcomeBatch& batch,
+                                       std::span<const OutcomeBatch::Row> rows) const = 0;
 
   /// Visits the outcomes behind `at`, as many as fit into one command, and moves `at` with each. True: that
   /// was the last.
@@ -141,6 +144,7 @@ class SqlStore : public Store {
   CommandQueue writes_, reads_;
 
  private:
+  InsertCounts insert(Database& db, int64_t run, const Shape& shape, const OutcomeBatch& batch) const;
   std::shared_ptr<const ChunkCache::Chunk> load_chunk(Database& db, int64_t dataset, int64_t row);
 
   ChunkCache chunk_cache_;

@@ -178,8 +178,14 @@ ALTER TABLE runs ADD COLUMN spend_limit INTEGER;
 ALTER TABLE runs ADD COLUMN spend_granted INTEGER NOT NULL DEFAULT 0;
 )sql";
 
+// Texts that models gave for a side of the items are outcomes (verdict 3); `generation`: which text an
+// outcome is, or is of. run_sources.kind 2: the run whose texts are evaluated again.
+constexpr const char* kSixth = R"sql(
+ALTER TABLE outcomes ADD COLUMN generation TEXT;
+)sql";
+
 }  // namespace
 
-const std::vector<const char*> kSqliteMigrations = {kFirst, kSecond, kThird, kFourth, kFifth};
+const std::vector<const char*> kSqliteMigrations = {kFirst, kSecond, kThird, kFourth, kFifth, kSixth};
 
 }  // namespace assay::api

@@ -58,7 +58,8 @@ class SqliteStore final : public SqlStore {
   void listen(std::function<void(Change)>) override {}
 
  private:
-  InsertCounts insert_outcomes(Database& any, int64_t run, const OutcomeBatch& batch) const override;
+  InsertCounts insert_outcomes(Database& any, int64_t run, const OutcomeBatch& batch,
+                               std::span<const OutcomeBatch::Row> rows) const override;
   Result<void> lock_file();
   void prepare_schema(SqliteDatabase& db);
   void serve_writes();
@@ -223,24 +224,26 @@ void SqliteStore::serve_reads(SqliteDatabase& db) {
   }
 }
 
-InsertCounts SqliteStore::insert_outcomes(Database& any, int64_t run, const OutcomeBatch& batch) const {
+InsertCounts SqliteStore::insert_outcomes(Database& any, int64_t run, const OutcomeBatch& batch,
+                                          std::span<const OutcomeBatch::Row> rows) const {
   auto& db = static_cast<SqliteDatabase&>(any);
   InsertCounts counts;
-  for (const auto& row : batch.rows) {
+  for (const auto& row : rows) {
     const auto kind = row.verdict == Verdict::errored ? std::optional(row.kind) : std::nullopt;
     const auto score = row.verdict == Verdict::scored ? std::optional(row.score) : std::nullopt;
+    const auto generation = row.generation.empty() ? std::nullopt : std::optional(row.generation);
     // Most outcomes are of no model's, and nulls take no room.
     const auto used = [&](int64_t count) {
       return row.models.calls > 0 ? std::optional(count) : std::nullopt;
     };
     const auto inserted = db.run(
         "INSERT INTO outcomes(run, item, model, evaluator, trial, verdict, kind, score, passed, wall_us, "
-        "payload, calls, input_tokens, output_tokens, nano_dollars, unpriced, estimated) "
-        "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        "payload, calls, input_tokens, output_tokens, nano_dollars, unpriced, estimated, generation) "
+        "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
         run, row.id.item, row.id.model, row.id.evaluator, row.id.trial, row.verdict, kind, score, row.passed,
         row.wall_us, batch.payload(row), used(row.models.calls), used(row.models.input_tokens),
         used(row.models.output_tokens), used(row.models.nano_dollars), used(row.models.unpriced),
-        used(row.models.estimated));
+        used(row.models.estimated), generation);
     if (inserted == 0) continue;
     ++counts.inserted;
     if (row.verdict == Verdict::errored) ++counts.errors;

@@ -134,8 +134,13 @@ Task<Answer<TickAnswer>> SqlStore::tick() {
     // An upload that nobody finishes, because its server died.
     db.run("UPDATE datasets SET gone = 1 WHERE ready = 0 AND gone = 0 AND created_at < ?", now - kDay);
     if (leases_.retention.count() > 0)
-      db.run("UPDATE runs SET gone = 1 WHERE status >= 3 AND gone = 0 AND completed_at < ?",
-             now - leases_.retention.count());
+      db.run(
+          "UPDATE runs SET gone = 1 WHERE status >= 3 AND gone = 0 AND completed_at < ? AND NOT EXISTS "
+          "(SELECT 1 "
+          "FROM run_sources s JOIN runs r ON r.id = s.run WHERE s.kind = 2 AND s.source = runs.id AND "
+          "r.status < "
+          "3)",
+          now - leases_.retention.count());
     if (leases_.audit_retention.count() > 0) clear_audit(db, now - leases_.audit_retention.count());
     clear_dataset(db);
     clear_container(db);

@@ -53,6 +53,7 @@ namespace {
 
 void append_payload(std::string& out, const Outcome& outcome) {
   JsonObject members(out);
+  if (outcome.verdict == Verdict::generated) members.text("output", outcome.output);
   members.maybe_text(outcome.verdict == Verdict::skipped ? "skipped" : "reason", outcome.reason);
   if (!outcome.metrics.empty()) {
     JsonObject metrics(members.key("metrics"));
@@ -84,6 +85,7 @@ void OutcomeBatch::add(const OutcomeRow& row) {
   stored.passed = outcome.passed;
   stored.wall_us = outcome.usage.wall.count();
   stored.models = outcome.usage.models;
+  stored.generation = outcome.generation;
   stored.payload_begin = payloads.size();
   append_payload(payloads, outcome);
   stored.payload_size = payloads.size() - stored.payload_begin;

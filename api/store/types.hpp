@@ -122,7 +122,7 @@ inline bool is_terminal(RunStatus status) {
 }
 std::string_view to_string(RunStatus status);
 
-enum class SourceKind : int { dataset, container };
+enum class SourceKind : int { dataset, container, run };
 
 struct Run {
   int64_t row = 0;
@@ -189,6 +189,7 @@ struct OutcomeBatch {
     std::optional<bool> passed;
     int64_t wall_us = 0;
     ModelUse models;
+    std::string generation;                      ///< as Outcome::generation
     size_t payload_begin = 0, payload_size = 0;  ///< within `payloads`
   };
   std::vector<Row> rows;
@@ -210,7 +211,8 @@ struct ResultRow {
 };
 struct ResultFilter {
   std::optional<int> evaluator;
-  bool failed = false;  ///< only what erred or did not pass
+  bool failed = false;                ///< only what erred or did not pass
+  std::optional<int64_t> until = {};  ///< only items before this one
 };
 
 /// The typed columns alone, for metrics.

@@ -5,6 +5,7 @@
 #include "api/context.hpp"
 #include "api/http/route.hpp"
 #include "api/routes.hpp"
+#include "api/worker/generations.hpp"
 #include "api/worker/outcomes.hpp"
 #include "api/worker/worker_json.hpp"
 #include "core/id.hpp"
@@ -304,6 +305,15 @@ std::vector<Route> worker_routes() {
        Body::none,
        run_spec,
        {.summary = "What a worker needs to know of a run", .answer = "RunSpecification"}},
+      {"GET",
+       "/worker/runs/{run}/generations",
+       kWorker,
+       Body::none,
+       run_generations,
+       {.summary = "The texts that models gave for items of a run, as JSON lines",
+        .query = asks<read_generations>,
+        .lines = "Generation",
+        .refusals = {409}}},
       {"POST",
        "/runs/{run}/shards/{shard}/outcomes",
        kWorker,

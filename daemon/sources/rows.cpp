@@ -9,6 +9,11 @@ namespace {
 
 constexpr size_t kPageBytes = 32ULL << 20;
 
+/// What a side's columns hold in one row, as compact JSON.
+struct Selected {
+  std::optional<std::string> input, output;
+};
+
 /// The rows of one page, in one text. By their places in it: views would not outlive a move of a short text.
 struct Page {
   std::string text;
@@ -66,20 +71,6 @@ Task<Result<Page>> read_page(ApiClient& api, std::string path, size_t rows) {
   co_return page;
 }
 
-void append_side(std::string& out, const std::optional<std::string>& input,
-                 const std::optional<std::string>& output) {
-  out += "{\"input\":";
-  out += input.value_or("null");
-  out += ",\"output\":";
-  out += output.value_or("null");
-  // Left out for a string: the runtime sets `text` to `output` itself.
-  if (output && !output->starts_with('"')) {
-    out += ",\"text\":";
-    append_json_quote(out, text_of(*output));
-  }
-  out += '}';
-}
-
 Result<std::optional<std::string>> column(RowReader& reader, const Side& side,
                                           const std::optional<ColumnPath>& path,
                                           const char* container_field) {
@@ -91,6 +82,24 @@ Result<std::optional<std::string>> column(RowReader& reader, const Side& side,
   auto value = reader.select(*path);
   if (!value) return fail(ErrorKind::config, "the row has no column \"" + path->text() + "\"");
   return value;
+}
+
+/// A side that is generated has the other's input, and a hole for its output.
+void append_side(ItemText& item, const Side& side, const Selected& own, const Selected& other) {
+  std::string& out = item.json;
+  out += "{\"input\":";
+  out += (side.generation ? other : own).input.value_or("null");
+  out += ",\"output\":";
+  if (side.generation)
+    item.hole = out.size();
+  else
+    out += own.output.value_or("null");
+  // Left out for a string: the runtime sets `text` to `output` itself.
+  if (own.output && !own.output->starts_with('"')) {
+    out += ",\"text\":";
+    append_json_quote(out, text_of(*own.output));
+  }
+  out += '}';
 }
 
 }  // namespace
@@ -110,28 +119,50 @@ std::string text_of(std::string_view output_json) {
 }
 
 Result<> ItemBuilder::parse(std::string_view row) {
+  parsed_ = row;
   // The API took in nothing else, so this is a page of something in between, or a part of one of the API's.
   if (const auto parsed = reader_.parse(row); !parsed)
     return fail(ErrorKind::transport, "the API sent a row that is none: " + parsed.error().message);
   return {};
 }
 
-Result<std::string> ItemBuilder::build(const RunSpec& spec, int64_t index, std::string_view sample_row,
-                                       std::string_view ground_truth_row) {
+std::string ItemText::with_output(std::string_view text) const {
+  std::string quoted;
+  append_json_quote(quoted, text);
+  return json.substr(0, hole) + quoted + json.substr(hole);
+}
+
+std::string ItemText::without_output() const {
+  return hole == std::string::npos ? json : json.substr(0, hole) + "null" + json.substr(hole);
+}
+
+Result<ItemText> ItemBuilder::build(const RunSpec& spec, int64_t index, std::string_view sample_row,
+                                    std::string_view ground_truth_row) {
   static const ColumnPath kId("id");
   static const ColumnPath kMetadata("metadata");
-  ASSAY_OK(parse(sample_row));
-  ASSAY_TRY(const auto sample_input, column(reader_, spec.sample, spec.sample.input, "input"));
-  ASSAY_TRY(const auto sample_output, column(reader_, spec.sample, spec.sample.output, "output"));
-  const auto id = reader_.select(kId);
-  const auto metadata = reader_.select(kMetadata);
-  if (ground_truth_row.data() != sample_row.data()) {
-    ASSAY_OK(parse(ground_truth_row));
-  }
-  ASSAY_TRY(const auto truth_input, column(reader_, spec.ground_truth, spec.ground_truth.input, "input"));
-  ASSAY_TRY(const auto truth_output, column(reader_, spec.ground_truth, spec.ground_truth.output, "output"));
+  // Of two rows the sample's says which item this is.
+  std::optional<std::string> id, metadata;
+  const auto read = [&](const Side& side, std::string_view row) -> Result<Selected> {
+    Selected selected;
+    if (side.generation) return selected;
+    if (row.data() != parsed_.data() || row.size() != parsed_.size()) {
+      ASSAY_OK(parse(row));
+    }
+    if (!id && !metadata) {
+      id = reader_.select(kId);
+      metadata = reader_.select(kMetadata);
+    }
+    ASSAY_TRY(selected.input, column(reader_, side, side.input, "input"));
+    ASSAY_TRY(selected.output, column(reader_, side, side.output, "output"));
+    return selected;
+  };
+  parsed_ = {};
+  ASSAY_TRY(const auto sample, read(spec.sample, sample_row));
+  ASSAY_TRY(const auto truth, read(spec.ground_truth, ground_truth_row));
 
-  std::string json = "{\"id\":";
+  ItemText item;
+  std::string& json = item.json;
+  json = "{\"id\":";
   if (id && id->starts_with('"'))
     json += *id;
   else if (id && (id->starts_with('-') ||
@@ -140,39 +171,45 @@ Result<std::string> ItemBuilder::build(const RunSpec& spec, int64_t index, std::
   else
     append_json_quote(json, std::to_string(index));
   json += ",\"index\":" + std::to_string(index) + ",\"sample\":";
-  append_side(json, sample_input, sample_output);
+  append_side(item, spec.sample, sample, truth);
   json += ",\"ground_truth\":";
-  append_side(json, truth_input, truth_output);
+  append_side(item, spec.ground_truth, truth, sample);
   json += ",\"metadata\":";
   json += metadata && metadata->starts_with('{') ? *metadata : "{}";
   json += '}';
-  return json;
+  return item;
 }
 
 Task<Result<std::vector<Item>>> read_items(ApiClient& api, const RunSpec& spec, const Lease& lease,
                                            int64_t from, int64_t to) {
   const auto count = static_cast<size_t>(to - from);
-  const std::string sample_path =
-      spec.sample.rows_path() + query_of(spec.sample, lease.sample_rows, lease, from, to);
-  const std::string truth_path =
-      spec.ground_truth.rows_path() + query_of(spec.ground_truth, lease.ground_truth_rows, lease, from, to);
-  const auto sample = co_await read_page(api, sample_path, count);
-  if (!sample) co_return std::unexpected(sample.error());
-  Result<Page> truth;
-  if (truth_path != sample_path) {
+  const auto path_of = [&](const Side& side, const std::optional<std::vector<int64_t>>& rows) {
+    return side.generation ? std::string() : side.rows_path() + query_of(side, rows, lease, from, to);
+  };
+  const std::string sample_path = path_of(spec.sample, lease.sample_rows);
+  const std::string truth_path = path_of(spec.ground_truth, lease.ground_truth_rows);
+  Result<Page> sample, truth;
+  if (!sample_path.empty()) {
+    sample = co_await read_page(api, sample_path, count);
+    if (!sample) co_return std::unexpected(sample.error());
+  }
+  const bool one_page = truth_path == sample_path;
+  if (!truth_path.empty() && !one_page) {
     truth = co_await read_page(api, truth_path, count);
     if (!truth) co_return std::unexpected(truth.error());
   }
+  const auto row = [](const Page& page, size_t i) {
+    return page.lines.empty() ? std::string_view() : page.line(i);
+  };
   ItemBuilder builder;
   std::vector<Item> items;
   items.reserve(count);
   for (size_t i = 0; i < count; ++i) {
     const int64_t index = from + static_cast<int64_t>(i);
-    auto json =
-        builder.build(spec, index, sample->line(i), (truth_path == sample_path ? *sample : *truth).line(i));
-    if (!json && json.error().kind == ErrorKind::transport)
-      co_return std::unexpected(std::move(json.error()));
-    items.push_back(Item{index, std::move(json)});
+    auto text = builder.build(spec, index, row(*sample, i), row(one_page ? *sample : *truth, i));
+    if (!text && text.error().kind == ErrorKind::transport)
+      co_return std::unexpected(std::move(text.error()));
+    items.push_back(Item{index, std::move(text)});
   }
   co_return items;
 }

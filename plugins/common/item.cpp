@@ -220,6 +220,23 @@ bool has_members(std::string_view name) noexcept {
   return family_of(name) != Family::scalar;
 }
 
+bool is_of_side(std::string_view variable, ItemSide side) noexcept {
+  const auto family = family_of(variable.substr(0, variable.find_first_of(".[")));
+  if (!family) return false;
+  switch (*family) {
+    case Family::output:
+    case Family::response_a:
+    case Family::tool_calls:
+    case Family::sample:
+      return side == ItemSide::sample;
+    case Family::expected:
+    case Family::response_b:
+      return side == ItemSide::ground_truth;
+    default:
+      return false;
+  }
+}
+
 Result<std::string> text_of(const Json& item, std::span<const std::string> path, bool swapped) noexcept {
   const Found found = find_start(item, path, swapped);
   const Json* value = found.made ? &*found.made : found.value;
