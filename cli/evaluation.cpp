@@ -178,10 +178,7 @@ Task<Result<>> ensure_container(ApiClient& api, std::string label) {
 Json side_json(const DataSide& side, const std::map<std::string, std::string>& datasets) {
   Json json;
   if (side.type == DataSide::Type::generate) {
-    json = {{"type", "generate"},
-            {"models", side.models},
-            {"inference_params", *parse_json(side.inference_params)}};
-    if (!side.prompt.empty()) json["prompt"] = side.prompt;
+    json = generation_json(side);
   } else if (side.type == DataSide::Type::container) {
     json["type"] = "container";
     if (!side.container.empty()) json["container"] = side.container;

@@ -325,6 +325,14 @@ Result<EvaluationFile> load_evaluation_file(const std::string& path) {
   return file;
 }
 
+Json generation_json(const DataSide& side) {
+  Json json{{"type", "generate"},
+            {"models", side.models},
+            {"inference_params", *parse_json(side.inference_params)}};
+  if (!side.prompt.empty()) json["prompt"] = side.prompt;
+  return json;
+}
+
 Json evaluator_json(const EvaluatorEntry& entry, const std::string& container) {
   Json json{{"name", entry.name},
             {"description", entry.description},

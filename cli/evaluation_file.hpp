@@ -46,6 +46,9 @@ struct EvaluatorEntry {
       "{}";  ///< JSON object: wall_ms, cpu_ms, load_ms, memory_bytes, result_bytes, log_bytes, llm_calls
 };
 
+/// A side of the type generate, as the API takes it.
+Json generation_json(const DataSide& side);
+
 /// The evaluator as the API takes it.
 Json evaluator_json(const EvaluatorEntry& entry, const std::string& container);
 

@@ -153,6 +153,18 @@ Result<> check_models(const std::vector<std::string>& slugs, const daemon::Model
   return {};
 }
 
+/// That a side which models generate can be asked for.
+Result<> check_generation(const char* name, const std::optional<DataSide>& side, const EvaluationFile& file,
+                          const daemon::ModelChoice& choice) {
+  if (!side || side->type != DataSide::Type::generate) return {};
+  auto known = check_models(side->models, choice, file.spend_limit.has_value());
+  if (known)
+    if (auto generation = daemon::generation_from(generation_json(*side)); !generation)
+      known = std::unexpected(std::move(generation.error()));
+  if (!known) return std::unexpected(std::move(known.error()).with(name));
+  return {};
+}
+
 Task<Result<>> load(sandbox::Pool& pool, std::shared_ptr<const sandbox::Program> program) {
   ASSAY_CO_OK(co_await daemon::check_plugin(pool, program));
   co_return co_await pool.prepare(program);
@@ -160,10 +172,8 @@ Task<Result<>> load(sandbox::Pool& pool, std::shared_ptr<const sandbox::Program>
 
 /// Every evaluator is loaded in the sandbox before anything is started or stored.
 Task<Result<>> check_evaluators(const EvaluationFile& file, const daemon::Surroundings& around) {
-  for (const auto* side : {&file.sample, &file.ground_truth})
-    if (*side) {
-      ASSAY_CO_OK(check_models((*side)->models, around.models, file.spend_limit.has_value()));
-    }
+  ASSAY_CO_OK(check_generation("sample", file.sample, file, around.models));
+  ASSAY_CO_OK(check_generation("ground_truth", file.ground_truth, file, around.models));
   const auto executor = co_await asio::this_coro::executor;
   auto pool = co_await sandbox::Pool::start(
       executor, {.hosts = 1, .mode = around.sandbox.mode, .packages = around.sandbox.packages});

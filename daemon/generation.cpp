@@ -10,6 +10,7 @@ namespace {
 
 constexpr size_t kPageBytes = 32ULL << 20;
 constexpr size_t kLargestVariable = size_t{1} << 20;
+constexpr size_t kLargestText = size_t{1} << 20;  // as JSON it fits into a call to the API, whatever it holds
 
 /// A text is a question; a chat request or an array of messages is asked as it is.
 Result<Json> messages_of(const Json& input) {
@@ -107,6 +108,8 @@ Outcome generated_from(const Result<std::string>& reply_json) {
   if (text.empty() && finish == "length")
     return Outcome::errored(ErrorKind::output_limit,
                             "the model reached its limit of tokens before any text: raise max_tokens");
+  if (text.size() > kLargestText)
+    return Outcome::errored(ErrorKind::output_limit, "the model's text is larger than 1 MiB: lower max_tokens");
   auto outcome = Outcome::generated(std::move(text));
   if (finish == "length") outcome.reason = "cut at the model's limit of tokens";
   if (finish == "refusal") outcome.reason = "the model declined";

@@ -142,13 +142,14 @@ Result<ItemText> ItemBuilder::build(const RunSpec& spec, int64_t index, std::str
   static const ColumnPath kMetadata("metadata");
   // Of two rows the sample's says which item this is.
   std::optional<std::string> id, metadata;
+  bool identified = false;
   const auto read = [&](const Side& side, std::string_view row) -> Result<Selected> {
     Selected selected;
     if (side.generation) return selected;
     if (row.data() != parsed_.data() || row.size() != parsed_.size()) {
       ASSAY_OK(parse(row));
     }
-    if (!id && !metadata) {
+    if (!std::exchange(identified, true)) {
       id = reader_.select(kId);
       metadata = reader_.select(kMetadata);
     }

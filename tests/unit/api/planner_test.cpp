@@ -50,9 +50,22 @@ TEST_CASE("Planner: what is refused, and where the fault is", "[api][planner]") 
       {R"({"evaluators":["exact","exact"]})", 422, "evaluators[1]", "twice"},
       {R"({"sample":{"dataset":"nobody"}})", 404, "sample.dataset", "nobody"},
       {R"({"sample":null,"ground_truth":null})", 422, "sample", "both missing"},
-      {R"({"sample":{"type":"generate","dataset":null},"ground_truth":{"type":"generate","dataset":null}})",
+      {R"({"sample":{"type":"generate","dataset":null,"models":["m"]},
+           "ground_truth":{"type":"generate","dataset":null,"models":["m"]}})",
        422, "sample.type", "both"},
-      {R"({"sample":{"type":"generate","dataset":null,"models":["m"]}})", 501, "sample.type", "generate"},
+      {R"({"sample":{"type":"generate","dataset":null}})", 422, "sample.models", "required"},
+      {R"({"sample":{"type":"generate","dataset":null,"models":["p/m","p/m"]}})", 422, "sample.models",
+       "twice"},
+      {R"({"ground_truth":{"type":"generate","dataset":null,"models":["p/m","p/n"]}})", 422,
+       "ground_truth.models", "one model"},
+      {R"({"sample":{"type":"generate","dataset":null,"models":["p/m"],"prompt":"{{ question"}})", 422,
+       "sample.prompt", "line 1"},
+      {R"({"sample":{"type":"generate","dataset":null,"models":["p/m"],"prompt":"{{ response_a }}"}})", 422,
+       "sample.prompt", "of the sample"},
+      {R"({"ground_truth":{"type":"generate","dataset":null,"models":["p/m"],"prompt":"{{ expected }}"}})",
+       422, "ground_truth.prompt", "of the ground_truth"},
+      {R"({"sample":{"type":"generate","dataset":null,"models":["p/m"],"join":"q"}})", 422, "sample.join",
+       "not a field"},
       {R"({"mode":"pairwise"})", 501, "mode", "pairwise"},
       {R"({"sample":{"limit":3}})", 422, "ground_truth", "3 rows and the ground truth 10"},
       {R"({"sample":null})", 422, "ground_truth", "2 rows"},
@@ -78,6 +91,24 @@ TEST_CASE("Planner: what is refused, and where the fault is", "[api][planner]") 
     CHECK(reply.param() == wrong.param);
     CHECK(reply.body.find(wrong.message) != std::string::npos);
   }
+}
+
+TEST_CASE("Planner: a generated side has an item for each row of the other", "[api][planner]") {
+  TestServer server;
+  furnish(server.user());
+  const auto run = server.user().post(
+      "/evaluation/runs",
+      run_body(
+          R"({"sample":{"type":"generate","dataset":null,"models":["p/one","q/two"],"prompt":"{{ input }}"},
+                   "ground_truth":{"columns":{"input":"q","output":"a"},"limit":4,"shuffle_seed":1},"trials":3})"));
+  REQUIRE(run.status == 200);
+  const Json made = Json::parse(run.body);
+  CHECK(made["progress"]["outcomes_total"] == 4 * 2 * (1 + 1) * 3);
+  CHECK(made["sample"] == Json::parse(R"({"type":"generate","models":["p/one","q/two"],"prompt":"{{ input }}",
+                                          "inference_params":{},"rows":4})"));
+  const Json labels = made["labels"];
+  for (const char* label : {"provider:p", "provider:q", "language:lua"})
+    CHECK(std::ranges::find(labels, label) != labels.end());
 }
 
 TEST_CASE("Planner: rows are joined, chosen and taken from task logs", "[api][planner]") {

@@ -670,6 +670,72 @@ TEST_CASE("Store: retrying forgets what erred, and only that", "[api][store]") {
   CHECK(f.code(f.wait(f.store().retry_run(f.access(), run))) == "source_deleted");
 }
 
+namespace {
+
+OutcomeRow text(int64_t item, const std::string& output) {
+  auto outcome = Outcome::generated(output);
+  outcome.generation = "of " + output;
+  return {{item, 0, 1, 0}, std::move(outcome)};
+}
+
+OutcomeRow score_of(int64_t item, const std::string& output, double score) {
+  auto outcome = Outcome::scored(score);
+  outcome.generation = "of " + output;
+  return {{item, 0, 0, 0}, std::move(outcome)};
+}
+
+OutcomeBatch batch_of(const std::vector<OutcomeRow>& rows) {
+  OutcomeBatch batch;
+  for (const auto& row : rows) batch.add(row);
+  return batch;
+}
+
+}  // namespace
+
+TEST_CASE("Store: of two texts of an item the first is kept, and no score of the other", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())));
+  const auto run = f.create_run(3, 3, 2);
+  const auto one = f.add_worker("one", "b"), two = f.add_worker("two", "b");
+  const auto lease = f.claim(one)[0];
+  const auto append = [&](const WorkerRef& who, const std::vector<OutcomeRow>& rows) {
+    return f.wait(f.store().append(who, lease.ref, batch_of(rows)))->inserted;
+  };
+  CHECK(append(one, {text(0, "a"), score_of(0, "a", 1), text(1, "b")}) == 3);
+  // A worker whose lease is another's by now brings what it had: its text of item 2 is the first.
+  CHECK(append(two, {text(1, "z"), score_of(1, "z", 0), text(2, "c"), score_of(2, "c", 0.5)}) == 2);
+  CHECK(append(one, {text(2, "y"), score_of(2, "y", 0), score_of(1, "b", 1)}) == 1);
+  // Not of a text that nobody brought, before it or without it.
+  CHECK(append(one, {score_of(0, "x", 0)}) == 0);
+  const auto results = f.wait(f.store().results(f.run(run).row, std::nullopt, {}, 100));
+  std::vector<std::string> kept;
+  for (const auto& row : *results)
+    kept.push_back(row.verdict == Verdict::generated     ? row.payload.substr(0, 13)
+                   : std::to_string(row.score)[2] == '5' ? "0.5"
+                                                         : std::to_string(static_cast<int>(row.score)));
+  CHECK(kept == std::vector<std::string>{"1", R"({"output":"a")", "1", R"({"output":"b")", "0.5",
+                                         R"({"output":"c")"});
+  CHECK(f.complete(one, lease)->last);
+
+  // Only those of some items.
+  const auto of_one =
+      f.wait(f.store().results(f.run(run).row, OutcomeId{0, 9, 9, 9}, {.evaluator = 1, .until = 2}, 9));
+  REQUIRE(of_one->size() == 1);
+  CHECK(of_one->front().id == OutcomeId{1, 0, 1, 0});
+}
+
+TEST_CASE("Store: a run whose texts an open run reads stays", "[api][store]") {
+  Fixture f(GENERATE(from_range(kinds())), {.retention = std::chrono::hours(1)});
+  const auto first = f.create_run(1, 1, 2);
+  REQUIRE(f.wait(f.store().cancel_run(f.access(), first)));
+  const auto row = f.run(first).row;
+  const auto reads_first = [&](NewRun& plan) { plan.sources.push_back({SourceKind::run, row}); };
+  const auto second = f.create_run(1, 1, 1, reads_first);
+  CHECK(f.code(f.wait(f.store().delete_run(f.access(), first))) == "run_in_use");
+  REQUIRE(f.wait(f.store().cancel_run(f.access(), second)));
+  REQUIRE(f.wait(f.store().delete_run(f.access(), first)));
+  CHECK(f.code(f.wait(f.store().retry_run(f.access(), second))) == "source_deleted");
+}
+
 TEST_CASE("Store: a deleted run is gone at once, and its rows in time", "[api][store]") {
   Fixture f(GENERATE(from_range(kinds())));
   const auto run = f.create_run(6, 3);

@@ -42,6 +42,10 @@ Outcome random_outcome(std::mt19937& random) {
     case 1:
       outcome = Outcome::errored(static_cast<ErrorKind>(random() % 22), random_text(random));
       break;
+    case 2:
+      outcome = Outcome::generated(random_text(random));
+      outcome.generation = "abc";
+      break;
     default:
       outcome = Outcome::skipped(random_text(random));
   }
@@ -120,10 +124,10 @@ TEST_CASE("outcome: each bad field is refused by its name", "[core][outcome]") {
       {R"({"item":1,"model":-1,"score":1})", "model is out of range"},
       {R"({"item":1,"evaluator":2147483648,"score":1})", "evaluator is too large"},
       {R"({"item":1,"trial":true,"score":1})", "trial must be a whole number"},
-      {R"({"item":1})", "an outcome has exactly one of score, error, skipped"},
+      {R"({"item":1})", "an outcome has exactly one of score, error, skipped, output"},
       {R"({"item":1,"score":1,"error":{"kind":"timeout"}})",
-       "an outcome has exactly one of score, error, skipped"},
-      {R"({"item":1,"score":1,"skipped":""})", "an outcome has exactly one of score, error, skipped"},
+       "an outcome has exactly one of score, error, skipped, output"},
+      {R"({"item":1,"score":1,"skipped":""})", "an outcome has exactly one of score, error, skipped, output"},
       {R"({"item":1,"score":null})", "score must be a finite number"},
       {R"({"item":1,"score":"0.5"})", "score must be a finite number"},
       {R"({"item":1,"score":true})", "score must be a finite number"},
@@ -136,6 +140,9 @@ TEST_CASE("outcome: each bad field is refused by its name", "[core][outcome]") {
       {R"({"item":1,"error":{"kind":3}})", "kind must be a string"},
       {R"({"item":1,"error":{"kind":"timeout","message":{}}})", "message must be a string"},
       {R"({"item":1,"skipped":true})", "skipped must be a string"},
+      {R"({"item":1,"output":{"a":1}})", "output must be a string"},
+      {R"({"item":1,"score":1,"output":"x"})", "an outcome has exactly one of score, error, skipped, output"},
+      {R"({"item":1,"score":1,"generation":7})", "generation must be a string"},
       {R"({"item":1,"score":1,"log":[]})", "log must be a string"},
       {R"({"item":1,"score":1,"usage":5})", "usage must be an object"},
       {R"({"item":1,"score":1,"usage":{"wall_us":-5}})", "wall_us is out of range"},

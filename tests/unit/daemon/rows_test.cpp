@@ -24,7 +24,7 @@ Json build(const RunSpec& spec, std::string_view sample, std::string_view truth)
   ItemBuilder builder;
   const auto item = builder.build(spec, 4, sample, truth);
   REQUIRE(item);
-  const auto json = parse_json(*item);
+  const auto json = parse_json(item->without_output());
   REQUIRE(json);
   return *json;
 }
@@ -35,6 +35,24 @@ TEST_CASE("ItemBuilder: selects columns of both sides and leaves text to the run
   const std::string row = R"({"q":"why?","m":{"solution":"so \"it\" is"},"truth":"so"})";
   CHECK(build(spec, row, row) == Json::parse(R"({"id":"4","index":4,"metadata":{},
       "sample":{"input":"why?","output":"so \"it\" is"},"ground_truth":{"input":"why?","output":"so"}})"));
+}
+
+TEST_CASE("ItemBuilder: a side that is generated has the other's input and room for a text",
+          "[daemon][rows]") {
+  Side generated;
+  generated.type = Side::Type::generate;
+  generated.generation.emplace();
+  const std::string row = R"({"id":"x","q":"why?","a":[1],"metadata":{"k":1}})";
+  ItemBuilder builder;
+  auto item = builder.build(spec_of(generated, dataset("q", "a")), 4, "", row);
+  REQUIRE(item);
+  CHECK(parse_json(item->without_output()) == Json::parse(R"({"id":"x","index":4,"metadata":{"k":1},
+      "sample":{"input":"why?","output":null},"ground_truth":{"input":"why?","output":[1],"text":"[1]"}})"));
+  CHECK((*parse_json(item->with_output("so \"it\"\nis")))["sample"]["output"] == "so \"it\"\nis");
+  item = builder.build(spec_of(dataset("q", "a"), generated), 4, row, "");
+  REQUIRE(item);
+  CHECK((*parse_json(item->with_output("so")))["ground_truth"] ==
+        Json::parse(R"({"input":"why?","output":"so"})"));
 }
 
 TEST_CASE("ItemBuilder: id and metadata come from the sample's row", "[daemon][rows]") {

@@ -32,6 +32,30 @@ TEST_CASE("RunSpec: everything the worker needs is read", "[daemon][run_spec]") 
   CHECK(spec->ground_truth.first == 17);
 }
 
+TEST_CASE("RunSpec: texts count as one evaluator more where they are generated", "[daemon][run_spec]") {
+  Json json = spec_json();
+  json["models"] = {"p/one", "p/two"};
+  json["sample"] = Json::parse(R"({"type":"generate","models":["p/one","p/two"],"prompt":"{{ input }}",
+                                   "inference_params":{"temperature":0.5}})");
+  auto spec = run_spec_from(json.dump(), {});
+  REQUIRE(spec);
+  CHECK(spec->generates());
+  CHECK(spec->text_index() == 2);
+  CHECK(spec->outcomes_per_item() == 2 * 3 * 2);
+  CHECK(spec->code_of({.item = 5, .model = 1, .evaluator = 2, .trial = 1}) == 11);
+  json["sample"]["run"] = "run_before";
+  spec = run_spec_from(json.dump(), {});
+  REQUIRE(spec);
+  CHECK_FALSE(spec->generates());
+  CHECK(spec->generation()->run == "run_before");
+  CHECK(spec->outcomes_per_item() == 2 * 2 * 2);
+  json["sample"]["inference_params"]["temperature"] = 9;
+  spec = run_spec_from(json.dump(), {});
+  REQUIRE_FALSE(spec);
+  CHECK(spec.error().kind == ErrorKind::config);
+  CHECK(spec.error().message.find("sample: inference_params: temperature") == 0);
+}
+
 TEST_CASE("RunSpec: what is no specification is a transport error, what cannot run here is config",
           "[daemon][run_spec]") {
   for (const char* path : {"/id", "/items", "/trials", "/evaluators", "/sample", "/ground_truth",
