@@ -83,11 +83,14 @@ Task<bool> Shard::prepare() {
       failed_ = Error(known.error()).with("evaluator " + evaluator.name);
       co_return false;
     }
-    const auto prepared = co_await context_.pool.prepare(evaluator.program);
-    if (prepared) continue;
-    if (prepared.error().kind != ErrorKind::cancelled)
-      failed_ = Error{prepared.error().kind, "evaluator " + evaluator.name + ": " + prepared.error().message};
-    co_return false;
+    for (const auto& program : evaluator.programs()) {
+      const auto prepared = co_await context_.pool.prepare(program);
+      if (prepared) continue;
+      if (prepared.error().kind != ErrorKind::cancelled)
+        failed_ =
+            Error{prepared.error().kind, "evaluator " + program->name + ": " + prepared.error().message};
+      co_return false;
+    }
   }
   co_return true;
 }
@@ -178,35 +181,36 @@ void Shard::submit_item(Item item) {
       continue;
     }
     Evaluation evaluation{.id = id, .item = *item.json, .place = place};
-    if (context_.broker != nullptr && program_of(id).may_ask_models())
+    if (context_.broker != nullptr && evaluator_of(id).may_ask_models())
       evaluation.asking = std::make_shared<Asking>(*context_.broker, purse_,
                                                    id.trial > 0);  // trials show how much replies differ
     submit(std::move(evaluation));
   }
 }
 
-const sandbox::Program& Shard::program_of(const OutcomeId& id) const {
-  return *spec_->evaluators[static_cast<size_t>(id.evaluator)].program;
+const RunEvaluator& Shard::evaluator_of(const OutcomeId& id) const {
+  return spec_->evaluators[static_cast<size_t>(id.evaluator)];
 }
 
 void Shard::submit(Evaluation evaluation) {
   ++outstanding_;
-  const auto& program = spec_->evaluators[static_cast<size_t>(evaluation.id.evaluator)].program;
+  const RunEvaluator& evaluator = evaluator_of(evaluation.id);
   std::string item = evaluation.item;
   const auto asking = evaluation.asking;
-  context_.pool.submit(
-      program, std::move(item),
-      [this, evaluation = std::move(evaluation)](Outcome outcome) mutable {
-        if (evaluation.asking) outcome.usage.models = evaluation.asking->use();
-        const bool ours = outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::internal;
-        // Our fault, not the evaluator's: tried again before it is reported.
-        if (ours && ++evaluation.tries < kInternalTries)
-          submit(std::move(evaluation));
-        else
-          record(evaluation.id, std::move(outcome));
-        item_done();
-      },
-      unwanted_, asking);
+  auto done = [this, evaluation = std::move(evaluation)](Outcome outcome) mutable {
+    if (evaluation.asking) outcome.usage.models = evaluation.asking->use();
+    const bool ours = outcome.verdict == Verdict::errored && outcome.error.kind == ErrorKind::internal;
+    // Our fault, not the evaluator's: tried again before it is reported.
+    if (ours && ++evaluation.tries < kInternalTries)
+      submit(std::move(evaluation));
+    else
+      record(evaluation.id, std::move(outcome));
+    item_done();
+  };
+  if (evaluator.multi)
+    submit_parts(context_.pool, evaluator.multi, item, std::move(done), unwanted_, asking);
+  else
+    context_.pool.submit(evaluator.program, std::move(item), std::move(done), unwanted_, asking);
 }
 
 void Shard::item_done() {

@@ -70,7 +70,7 @@ class Shard {
   Result<> check_models(const RunEvaluator& evaluator) const;
   void submit_item(Item item);
   void submit(Evaluation evaluation);
-  const sandbox::Program& program_of(const OutcomeId& id) const;
+  const RunEvaluator& evaluator_of(const OutcomeId& id) const;
   void record(OutcomeId id, Outcome outcome);
   void item_done();
   Task<> wait_for_room();
