@@ -281,6 +281,26 @@ void Fields::objects(std::string_view key, size_t most, const Reader& read) {
   }
 }
 
+void Fields::named_objects(std::string_view key, size_t most, const NamedReader& read) {
+  if (describing()) {
+    const Json each = described([&read](Fields& fields) { read({}, fields); });
+    return describe(
+        key,
+        {{"type", "object"}, {"minProperties", 1}, {"maxProperties", most}, {"additionalProperties", each}},
+        true);
+  }
+  require(key);
+  const Json* objects = maybe_object(key);
+  if (objects == nullptr) return;
+  if (objects->empty()) fault(key, "must have at least one member");
+  if (objects->size() > most) return fault(key, "must have at most " + std::to_string(most) + " members");
+  for (const auto& [name, object] : objects->items()) {
+    Fields inner(object, path(key) + '.' + name);
+    read(name, inner);
+    absorb(std::move(inner));
+  }
+}
+
 std::vector<std::string> Fields::maybe_texts(std::string_view key, size_t most, size_t longest) {
   std::vector<std::string> texts;
   if (describing()) {

@@ -35,6 +35,7 @@ const char* bad_characters(std::string_view text, bool label);
 class Fields {
  public:
   using Reader = std::function<void(Fields&)>;
+  using NamedReader = std::function<void(const std::string& name, Fields&)>;
   using Words = std::initializer_list<std::string_view>;
   using Cases = std::initializer_list<std::pair<std::string_view, Reader>>;
 
@@ -70,6 +71,8 @@ class Fields {
   bool maybe_object(std::string_view key, const Reader& read);
   /// An array of objects, each read by `read`.
   void objects(std::string_view key, size_t most, const Reader& read);
+  /// An object of one object or more, each read by `read` under the name that the caller gave it.
+  void named_objects(std::string_view key, size_t most, const NamedReader& read);
 
   // Which fields there are may follow from one of them. All others are read before.
 

@@ -34,6 +34,10 @@ std::string before_slash(const Json& name) {
 /// A worker says which languages it runs, whether it can install packages for them, which plugins it has and
 /// whose models it can ask.
 void add_required(const Json& spec, std::vector<std::string>& required) {
+  if (spec["type"] == "multi") {
+    for (const Json& part : spec["evaluators"]) add_required(part, required);
+    return;
+  }
   if (spec["type"] == "judge") {
     required.emplace_back("plugin:judge");
     if (spec.contains("model")) required.push_back("provider:" + before_slash(spec["model"]));
@@ -55,9 +59,9 @@ std::string evaluator_spec(const Evaluator& evaluator, size_t index) {
   Json json = *parse_json(evaluator.spec);
   Json spec = {
       {"index", index}, {"id", evaluator.id}, {"version", evaluator.version}, {"name", evaluator.name}};
-  for (const auto* key :
-       {"type", "language", "code", "params", "limits", "pass_threshold", "grants", "isolation",
-        "requirements", "model", "models", "prompt", "mode", "api", "inference_params"})
+  for (const auto* key : {"type", "language", "code", "params", "limits", "pass_threshold", "grants",
+                          "isolation", "requirements", "model", "models", "prompt", "mode", "api",
+                          "inference_params", "formula", "evaluators"})
     if (json.contains(key)) spec[key] = json[key];
   return dump_json(spec);
 }

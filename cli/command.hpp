@@ -31,6 +31,7 @@ void declare_plugins(CLI::App& app, Chosen& chosen);
 void declare_key(CLI::App& app, Chosen& chosen);
 void declare_doctor(CLI::App& app, Chosen& chosen);
 void declare_runs(CLI::App& app, Chosen& chosen);  ///< and `workers`
+void declare_import(CLI::App& app, Chosen& chosen);
 void declare_mock_llm(CLI::App& app, Chosen& chosen);
 
 /// Prints "assay: MESSAGE" on stderr; the exit code that fits the kind.

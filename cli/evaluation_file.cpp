@@ -11,6 +11,7 @@
 #include "cli/data_file.hpp"
 #include "cli/table_reader.hpp"
 #include "core/fd.hpp"
+#include "core/formula.hpp"
 #include "core/json.hpp"
 #include "core/requirement.hpp"
 #include "core/settings.hpp"
@@ -190,17 +191,9 @@ void read_judge(TableReader& reader, const std::string& path, EvaluatorEntry& en
   entry.judgement = dump_json(judgement);
 }
 
-EvaluatorEntry read_evaluator(const toml::table& table, size_t number, const std::string& path,
-                              Faults& faults) {
-  static const Names kTypes = {"code", "judge"};
+/// What a definition of type code or judge has beside its name.
+void read_definition(TableReader& reader, const std::string& path, Faults& faults, EvaluatorEntry& entry) {
   static const Names kLanguages = {"lua", "python", "node", "shell", "command", "plugin"};
-  EvaluatorEntry entry;
-  TableReader reader(table, "evaluator " + std::to_string(number), faults);
-  entry.name = reader.required_text("name", "results and gates call the evaluator by it");
-  entry.description = reader.text("description");
-  const std::string type = reader.required_text("type", "\"code\" or \"judge\"");
-  if (!type.empty()) is_one_of(reader, "type", type, kTypes);
-  entry.judge = type == "judge";
   entry.params = reader.json("params");
   if (entry.judge) {
     read_judge(reader, path, entry);
@@ -212,8 +205,64 @@ EvaluatorEntry read_evaluator(const toml::table& table, size_t number, const std
     read_grants(reader, entry);
     read_requirements(reader, entry);
   }
-  entry.pass_threshold = reader.number("pass_threshold");
   entry.limits = read_limits(reader, faults);
+}
+
+EvaluatorEntry read_part(const toml::table& table, const std::string& name, const std::string& place,
+                         const std::string& path, Faults& faults) {
+  static const Names kTypes = {"code", "judge"};
+  EvaluatorEntry part;
+  TableReader reader(table, place, faults);
+  part.name = name;
+  if (!Formula::is_name(name))
+    faults.add(table.source(), place +
+                                   " cannot be named in a formula: a name is a letter or _, then letters, "
+                                   "digits and _");
+  const std::string type = reader.required_text("type", "\"code\" or \"judge\"");
+  if (!type.empty()) is_one_of(reader, "type", type, kTypes);
+  part.judge = type == "judge";
+  read_definition(reader, path, faults, part);
+  return part;
+}
+
+void read_multi(TableReader& reader, const std::string& path, Faults& faults, EvaluatorEntry& entry) {
+  entry.formula =
+      reader.required_text("formula", "how the parts' scores become one, such as \"0.5 * a + 0.5 * b\"");
+  const auto* parts = reader.table("parts");
+  if (!reader.has("parts") || (parts != nullptr && parts->empty()))
+    reader.missing("parts",
+                   "tables [evaluator.parts.NAME], each with what an evaluator of type code or "
+                   "judge has");
+  if (parts == nullptr) return;
+  Names names;
+  for (const auto& [key, node] : *parts) {
+    const std::string name(key.str());
+    const std::string place = reader.named("parts." + name);
+    names.push_back(name);
+    if (const auto* table = node.as_table())
+      entry.parts.push_back(read_part(*table, name, place, path, faults));
+    else
+      faults.add(node.source(), place + " must be a table");
+  }
+  if (const auto formula = Formula::parse(entry.formula, names); !formula && !entry.formula.empty())
+    reader.fault("formula", reader.named("formula") + ": " + formula.error().message);
+}
+
+EvaluatorEntry read_evaluator(const toml::table& table, size_t number, const std::string& path,
+                              Faults& faults) {
+  static const Names kTypes = {"code", "judge", "multi"};
+  EvaluatorEntry entry;
+  TableReader reader(table, "evaluator " + std::to_string(number), faults);
+  entry.name = reader.required_text("name", "results and gates call the evaluator by it");
+  entry.description = reader.text("description");
+  const std::string type = reader.required_text("type", "\"code\", \"judge\" or \"multi\"");
+  if (!type.empty()) is_one_of(reader, "type", type, kTypes);
+  entry.judge = type == "judge";
+  if (type == "multi")
+    read_multi(reader, path, faults, entry);
+  else
+    read_definition(reader, path, faults, entry);
+  entry.pass_threshold = reader.number("pass_threshold");
   return entry;
 }
 
@@ -333,28 +382,40 @@ Json generation_json(const DataSide& side) {
   return json;
 }
 
+namespace {
+
+/// What the API keeps of a definition of type code or judge beside its name.
+Json definition_json(const EvaluatorEntry& entry) {
+  Json json{{"params", *parse_json(entry.params)}, {"limits", *parse_json(entry.limits)}};
+  if (entry.judge) {
+    json.update({{"type", "judge"}, {"mode", "pointwise"}});
+    json.update(*parse_json(entry.judgement));
+  } else {
+    json.update({{"type", "code"},
+                 {"language", entry.language},
+                 {"isolation", entry.isolation},
+                 {"grants", entry.grants},
+                 {"requirements", entry.requirements},
+                 {"code", entry.code}});
+  }
+  return json;
+}
+
+}  // namespace
+
 Json evaluator_json(const EvaluatorEntry& entry, const std::string& container) {
-  Json json{{"name", entry.name},
-            {"description", entry.description},
-            {"container", container},
-            {"params", *parse_json(entry.params)},
-            {"limits", *parse_json(entry.limits)}};
+  Json json{{"name", entry.name}, {"description", entry.description}, {"container", container}};
   // What is left out is said to be nothing, so that an evaluator that is there already loses it.
   const Json otherwise = entry.judge ? Json(1.0) : Json();
   json["pass_threshold"] = entry.pass_threshold ? Json(*entry.pass_threshold) : otherwise;
-  if (entry.judge) {
-    json["type"] = "judge";
-    for (const char* key : {"model", "models", "prompt", "api"}) json[key] = nullptr;
-    json["mode"] = "pointwise";
-    json.update(*parse_json(entry.judgement));
+  if (entry.parts.empty()) {
+    for (const char* key : {"model", "models", "prompt", "api"})
+      if (entry.judge) json[key] = nullptr;
+    json.update(definition_json(entry));
     return json;
   }
-  json.update({{"type", "code"},
-               {"language", entry.language},
-               {"isolation", entry.isolation},
-               {"grants", entry.grants},
-               {"requirements", entry.requirements},
-               {"code", entry.code}});
+  json.update({{"type", "multi"}, {"formula", entry.formula}});
+  for (const EvaluatorEntry& part : entry.parts) json["evaluators"][part.name] = definition_json(part);
   return json;
 }
 

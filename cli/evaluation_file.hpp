@@ -32,13 +32,15 @@ struct DataSide {
 struct EvaluatorEntry {
   std::string name;
   std::string description;
-  bool judge = false;               ///< of type judge: it has `judgement`, and nothing down to requirements
-  std::string judgement = "{}";     ///< JSON object: model or models, prompt, mode, api, inference_params
-  std::string language;             ///< lua, python, node, shell, command, plugin
-  std::string isolation = "item";   ///< or "run"
-  std::string code;                 ///< source, from `code` or read from `file`
-  std::string file;                 ///< path the code came from; empty when it stood in the evaluation file
-  std::vector<std::string> grants;  ///< "candidate", "llm"
+  bool judge = false;                 ///< of type judge: it has `judgement`, and nothing down to requirements
+  std::string formula;                ///< of type multi: it has `parts`, and nothing down to requirements
+  std::vector<EvaluatorEntry> parts;  ///< of type code or judge; no description, no pass_threshold
+  std::string judgement = "{}";       ///< JSON object: model or models, prompt, mode, api, inference_params
+  std::string language;               ///< lua, python, node, shell, command, plugin
+  std::string isolation = "item";     ///< or "run"
+  std::string code;                   ///< source, from `code` or read from `file`
+  std::string file;                   ///< path the code came from; empty when it stood in the evaluation file
+  std::vector<std::string> grants;    ///< "candidate", "llm"
   std::vector<std::string> requirements;
   std::optional<double> pass_threshold;
   std::string params = "{}";  ///< JSON object

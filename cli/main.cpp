@@ -26,6 +26,7 @@ int run(int argc, char** argv) {
   declare_serve(app, chosen);
   declare_evaluators(app, chosen);
   declare_plugins(app, chosen);
+  declare_import(app, chosen);
   declare_key(app, chosen);
   declare_doctor(app, chosen);
   declare_mock_llm(app, chosen);

@@ -165,9 +165,12 @@ Result<> check_generation(const char* name, const std::optional<DataSide>& side,
   return {};
 }
 
-Task<Result<>> load(sandbox::Pool& pool, std::shared_ptr<const sandbox::Program> program) {
-  ASSAY_CO_OK(co_await daemon::check_plugin(pool, program));
-  co_return co_await pool.prepare(program);
+Task<Result<>> load(sandbox::Pool& pool, daemon::RunEvaluator evaluator) {
+  for (const auto& program : evaluator.programs()) {
+    ASSAY_CO_OK(co_await daemon::check_plugin(pool, program));
+    ASSAY_CO_OK(co_await pool.prepare(program));
+  }
+  co_return Result<>{};
 }
 
 /// Every evaluator is loaded in the sandbox before anything is started or stored.
@@ -182,14 +185,14 @@ Task<Result<>> check_evaluators(const EvaluationFile& file, const daemon::Surrou
   for (const auto& entry : file.evaluators) {
     if (!result) break;
     const Json definition = evaluator_json(entry, file.container);
-    auto program = daemon::program_from(definition, around.plugins);
+    auto evaluator = daemon::evaluator_from(definition, around.plugins);
     result = check_models(daemon::models_of(definition), around.models, file.spend_limit.has_value());
     if (!result)
       result = std::unexpected(std::move(result).error());
-    else if (program)
-      result = co_await load(**pool, std::move(*program));
+    else if (evaluator)
+      result = co_await load(**pool, std::move(*evaluator));
     else
-      result = std::unexpected(std::move(program).error());
+      result = std::unexpected(std::move(evaluator).error());
     if (result) continue;
     result = std::unexpected(std::move(result.error()).with("evaluator " + entry.name));
     break;
@@ -357,7 +360,9 @@ void add_labels(const std::vector<std::string>& models, std::vector<std::string>
 
 /// What the evaluator needs of a worker, as the API puts it.
 void add_labels(const EvaluatorEntry& entry, std::vector<std::string>& labels) {
-  if (entry.judge) {
+  if (!entry.parts.empty()) {
+    for (const EvaluatorEntry& part : entry.parts) add_labels(part, labels);
+  } else if (entry.judge) {
     labels.emplace_back("plugin:judge");
     add_labels(daemon::models_of(evaluator_json(entry, "")), labels);
   } else if (entry.language == sandbox::kPlugin) {

@@ -129,7 +129,8 @@ std::string TableReader::json(const std::string& key) {
     return "{}";
   }
   std::ostringstream out;
-  out << toml::json_formatter{*value, toml::format_flags::quote_dates_and_times};
+  out << toml::json_formatter{
+      *value, toml::format_flags::quote_dates_and_times | toml::format_flags::allow_unicode_strings};
   const auto parsed = parse_json(out.str());
   if (!parsed) faults_.add(value->source(), named(key) + ": " + parsed.error().message);
   return parsed ? dump_json(*parsed) : "{}";

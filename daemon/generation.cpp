@@ -42,6 +42,18 @@ const Json& input_of(const Json& item) {
   return sample.is_null() ? item["ground_truth"]["input"] : sample;
 }
 
+/// OpenAI's way to ask for a shape, as a completion request has it; "" for free text.
+Result<std::string> schema_from(const Json& format) {
+  const std::string type = format.is_object() ? format.value("type", std::string()) : std::string();
+  if (type == "text") return "";
+  if (type == "json_schema" && format.contains("json_schema") && format["json_schema"].is_object())
+    return dump_json(format["json_schema"]);
+  return fail(
+      ErrorKind::config,
+      "inference_params.response_format: must be {\"type\": \"json_schema\", \"json_schema\": {…}} or "
+      "{\"type\": \"text\"}");
+}
+
 std::string text_at(const Json& json, const char* key) {
   const auto it = json.find(key);
   return it != json.end() && it->is_string() ? it->get<std::string>() : std::string();
@@ -72,11 +84,14 @@ Result<Generation> generation_from(const Json& side) {
   Generation generation;
   generation.models = side.at("models").get<std::vector<std::string>>();
   generation.run = side.value("run", std::string());
-  if (const auto params = side.find("inference_params"); params != side.end()) {
-    if (const auto known = llm::parameters_from(*params); !known)
-      return std::unexpected(Error(known.error()).with("inference_params"));
-    generation.inference_params = dump_json(*params);
+  Json params = side.value("inference_params", Json::object());
+  if (const auto format = params.find("response_format"); format != params.end()) {
+    ASSAY_TRY(generation.schema, schema_from(*format));
+    params.erase(format);
   }
+  if (const auto known = llm::parameters_from(params); !known)
+    return std::unexpected(Error(known.error()).with("inference_params"));
+  generation.inference_params = dump_json(params);
   if (!side.contains("prompt")) return generation;
   auto prompt = plugins::Template::compile(side["prompt"].get<std::string>());
   if (!prompt) return fail(ErrorKind::config, "prompt: " + prompt.error().message);
@@ -91,7 +106,8 @@ Result<std::string> request_for(const Generation& generation, const std::string&
       generation.prompt ? messages_from_template(*generation.prompt, item) : messages_of(input_of(item));
   if (!messages) return std::unexpected(std::move(messages.error()));
   return R"({"model":)" + json_quote(model) + R"(,"messages":)" + dump_json(*messages) + R"(,"params":)" +
-         generation.inference_params + '}';
+         generation.inference_params +
+         (generation.schema.empty() ? "}" : R"(,"schema":)" + generation.schema + '}');
 }
 
 Outcome generated_from(const Result<std::string>& reply_json) {
@@ -103,13 +119,17 @@ Outcome generated_from(const Result<std::string>& reply_json) {
   std::string text = text_at(*reply, "text");
   // What a model says when it declines is its answer: whoever evaluates it wants to see it.
   if (text.empty()) text = text_at(*reply, "refusal");
+  // Where a shape was asked for, of a model that gives one as a call of a tool.
+  if (const auto tool = reply->find("tool"); text.empty() && tool != reply->end())
+    text = text_at(*tool, "arguments");
   if (finish == "content_filter")
     return Outcome::errored(ErrorKind::content_filter, "the provider's filter withheld the text");
   if (text.empty() && finish == "length")
     return Outcome::errored(ErrorKind::output_limit,
                             "the model reached its limit of tokens before any text: raise max_tokens");
   if (text.size() > kLargestText)
-    return Outcome::errored(ErrorKind::output_limit, "the model's text is larger than 1 MiB: lower max_tokens");
+    return Outcome::errored(ErrorKind::output_limit,
+                            "the model's text is larger than 1 MiB: lower max_tokens");
   auto outcome = Outcome::generated(std::move(text));
   if (finish == "length") outcome.reason = "cut at the model's limit of tokens";
   if (finish == "refusal") outcome.reason = "the model declined";

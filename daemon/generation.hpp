@@ -20,6 +20,7 @@ struct Generation {
   std::string run;                          ///< the run that has the texts; empty: they are generated
   std::optional<plugins::Template> prompt;  ///< nullopt: the other side's input is what is asked
   std::string inference_params = "{}";      ///< a JSON object
+  std::string schema;  ///< of the text, as a completion request says it; empty: it is free
 };
 
 /// From a side of a run's specification; `config` for a prompt or inference parameters that are none.

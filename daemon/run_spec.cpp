@@ -39,16 +39,6 @@ sandbox::Limits limits_from(const Json& json, sandbox::Limits limits) {
   return limits;
 }
 
-Result<RunEvaluator> evaluator_from(const Json& json, const Plugins& plugins, const std::string& run) {
-  RunEvaluator evaluator;
-  evaluator.name = json.at("name").get<std::string>();
-  ASSAY_TRY(evaluator.program, program_from(json, plugins, run));
-  evaluator.models = models_of(json);
-  if (json.contains("pass_threshold") && json["pass_threshold"].is_number())
-    evaluator.pass_threshold = json["pass_threshold"].get<double>();
-  return evaluator;
-}
-
 Lease lease_from(const Json& json) {
   Lease lease;
   lease.run = json.at("run").get<std::string>();
@@ -82,16 +72,11 @@ Json judge_params(const Json& evaluator) {
   return params;
 }
 
-}  // namespace
-
-std::string Side::rows_path() const {
-  return type == Type::dataset ? "/v1/datasets/" + id + "/rows" : "/v1/containers/" + id + "/logs";
-}
-
-Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluator, const Plugins& plugins,
-                                                             const std::string& run) {
+/// An evaluator's code and limits.
+Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluator, const std::string& name,
+                                                             const Plugins& plugins, const std::string& run) {
   auto program = std::make_shared<sandbox::Program>();
-  program->name = evaluator.at("name").get<std::string>();
+  program->name = name;
   if (evaluator.at("type") == "judge") {
     program->language = "plugin";
     program->source = "judge/judge";
@@ -119,10 +104,62 @@ Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluat
   return program;
 }
 
+Result<std::shared_ptr<const Multi>> multi_from(const Json& evaluator, const Plugins& plugins,
+                                                const std::string& run) {
+  auto multi = std::make_shared<Multi>();
+  std::vector<std::string> names;
+  for (const auto& [name, definition] : evaluator.at("evaluators").items()) {
+    ASSAY_TRY(auto program,
+              program_from(definition, evaluator.at("name").get<std::string>() + "." + name, plugins, run));
+    multi->parts.push_back({name, std::move(program)});
+    names.push_back(name);
+  }
+  if (names.empty()) return fail(ErrorKind::transport, "the API sent a multi evaluator without parts");
+  auto formula = Formula::parse(evaluator.at("formula").get<std::string>(), names);
+  if (!formula) return std::unexpected(std::move(formula.error()).with("formula"));
+  multi->formula = std::move(*formula);
+  return multi;
+}
+
+}  // namespace
+
+std::string Side::rows_path() const {
+  return type == Type::dataset ? "/v1/datasets/" + id + "/rows" : "/v1/containers/" + id + "/logs";
+}
+
 std::vector<std::string> models_of(const Json& evaluator) {
-  if (evaluator.value("type", "") != "judge") return {};
+  std::vector<std::string> models;
+  if (evaluator.value("type", "") == "multi")
+    for (const Json& part : evaluator.at("evaluators"))
+      for (std::string& model : models_of(part)) models.push_back(std::move(model));
+  if (evaluator.value("type", "") != "judge") return models;
   const Json params = judge_params(evaluator);
   return params.value("models", std::vector<std::string>());
+}
+
+std::vector<std::shared_ptr<const sandbox::Program>> RunEvaluator::programs() const {
+  if (!multi) return {program};
+  std::vector<std::shared_ptr<const sandbox::Program>> programs;
+  for (const Multi::Part& part : multi->parts) programs.push_back(part.program);
+  return programs;
+}
+
+bool RunEvaluator::may_ask_models() const {
+  return std::ranges::any_of(programs(), [](const auto& each) { return each->may_ask_models(); });
+}
+
+Result<RunEvaluator> evaluator_from(const Json& definition, const Plugins& plugins, const std::string& run) {
+  RunEvaluator evaluator;
+  evaluator.name = definition.at("name").get<std::string>();
+  if (definition.at("type") == "multi") {
+    ASSAY_TRY(evaluator.multi, multi_from(definition, plugins, run));
+  } else {
+    ASSAY_TRY(evaluator.program, program_from(definition, evaluator.name, plugins, run));
+  }
+  evaluator.models = models_of(definition);
+  if (definition.contains("pass_threshold") && definition["pass_threshold"].is_number())
+    evaluator.pass_threshold = definition["pass_threshold"].get<double>();
+  return evaluator;
 }
 
 Result<RunSpec> run_spec_from(std::string_view text, const Plugins& plugins) {

@@ -12,24 +12,29 @@
 #include "core/outcome.hpp"
 #include "core/row.hpp"
 #include "daemon/generation.hpp"
+#include "daemon/multi.hpp"
 #include "daemon/plugins.hpp"
 #include "sandbox/runtime/program.hpp"
 
 namespace assay::daemon {
 
-/// An evaluator's code and limits, from the definition that the API keeps; `config` for what this build
-/// cannot run.
-Result<std::shared_ptr<const sandbox::Program>> program_from(const Json& evaluator, const Plugins& plugins,
-                                                             const std::string& run = {});
-/// The slugs of the models that it says it asks.
+/// The slugs of the models that a definition says it asks: its own, or those of its parts.
 std::vector<std::string> models_of(const Json& evaluator);
 
 struct RunEvaluator {
   std::string name;
-  std::shared_ptr<const sandbox::Program> program;
+  std::shared_ptr<const sandbox::Program> program;  ///< null: it is `multi`
+  std::shared_ptr<const Multi> multi;
   std::optional<double> pass_threshold;
-  std::vector<std::string> models;  ///< of a judge
+  std::vector<std::string> models;  ///< of judges
+
+  std::vector<std::shared_ptr<const sandbox::Program>> programs() const;
+  bool may_ask_models() const;
 };
+
+/// From the definition that the API keeps, or is to keep; `config` for what this build cannot run.
+Result<RunEvaluator> evaluator_from(const Json& definition, const Plugins& plugins,
+                                    const std::string& run = {});
 
 /// One side of the items: a sequence of rows that never changes, or what models generate from the other.
 struct Side {

@@ -101,11 +101,14 @@ Task<bool> Shard::prepare() {
       failed_ = Error(known.error()).with("evaluator " + evaluator.name);
       co_return false;
     }
-    const auto prepared = co_await context_.pool.prepare(evaluator.program);
-    if (prepared) continue;
-    if (prepared.error().kind != ErrorKind::cancelled)
-      failed_ = Error{prepared.error().kind, "evaluator " + evaluator.name + ": " + prepared.error().message};
-    co_return false;
+    for (const auto& program : evaluator.programs()) {
+      const auto prepared = co_await context_.pool.prepare(program);
+      if (prepared) continue;
+      if (prepared.error().kind != ErrorKind::cancelled)
+        failed_ =
+            Error{prepared.error().kind, "evaluator " + program->name + ": " + prepared.error().message};
+      co_return false;
+    }
   }
   co_return true;
 }
@@ -270,7 +273,7 @@ void Shard::evaluate_all(const Candidate& candidate, const std::string& item, co
   for (id.evaluator = 0; id.evaluator < spec_->text_index(); ++id.evaluator) {
     if (is_done(id)) continue;
     Evaluation evaluation{.id = id, .item = item, .generation = generation, .place = candidate.place};
-    if (context_.broker != nullptr && program_of(id).may_ask_models())
+    if (context_.broker != nullptr && evaluator_of(id).may_ask_models())
       evaluation.asking = std::make_shared<Asking>(*context_.broker, purse_,
                                                    id.trial > 0);  // trials show how much replies differ
     submit(std::move(evaluation));
@@ -285,29 +288,30 @@ void Shard::fail_all(OutcomeId id, const Outcome& text) {
     if (!is_done(id)) append(id, outcome);
 }
 
-const sandbox::Program& Shard::program_of(const OutcomeId& id) const {
-  return *spec_->evaluators[static_cast<size_t>(id.evaluator)].program;
+const RunEvaluator& Shard::evaluator_of(const OutcomeId& id) const {
+  return spec_->evaluators[static_cast<size_t>(id.evaluator)];
 }
 
 void Shard::submit(Evaluation evaluation) {
   ++outstanding_;
-  const auto& program = spec_->evaluators[static_cast<size_t>(evaluation.id.evaluator)].program;
+  const RunEvaluator& evaluator = evaluator_of(evaluation.id);
   std::string item = evaluation.item;
   const auto asking = evaluation.asking;
-  context_.pool.submit(
-      program, std::move(item),
-      [this, evaluation = std::move(evaluation)](Outcome outcome) mutable {
-        if (evaluation.asking) outcome.usage.models = evaluation.asking->use();
-        // Our fault, not the evaluator's: tried again before it is reported.
-        if (is_ours(outcome) && ++evaluation.tries < kInternalTries) {
-          submit(std::move(evaluation));
-        } else {
-          outcome.generation = evaluation.generation;
-          record(evaluation.id, std::move(outcome));
-        }
-        item_done();
-      },
-      unwanted_, asking);
+  auto done = [this, evaluation = std::move(evaluation)](Outcome outcome) mutable {
+    if (evaluation.asking) outcome.usage.models = evaluation.asking->use();
+    // Our fault, not the evaluator's: tried again before it is reported.
+    if (is_ours(outcome) && ++evaluation.tries < kInternalTries) {
+      submit(std::move(evaluation));
+    } else {
+      outcome.generation = evaluation.generation;
+      record(evaluation.id, std::move(outcome));
+    }
+    item_done();
+  };
+  if (evaluator.multi)
+    submit_parts(context_.pool, evaluator.multi, item, std::move(done), unwanted_, asking);
+  else
+    context_.pool.submit(evaluator.program, std::move(item), std::move(done), unwanted_, asking);
 }
 
 void Shard::item_done() {

@@ -88,7 +88,7 @@ class Shard {
   void evaluate_all(const Candidate& candidate, const std::string& item, const std::string& generation);
   void fail_all(OutcomeId id, const Outcome& text);
   void submit(Evaluation evaluation);
-  const sandbox::Program& program_of(const OutcomeId& id) const;
+  const RunEvaluator& evaluator_of(const OutcomeId& id) const;
   void record(OutcomeId id, Outcome outcome);
   void append(const OutcomeId& id, const Outcome& outcome);
   void item_done();

@@ -343,8 +343,10 @@ Task<Result<std::shared_ptr<const RunSpec>>> Worker::spec_of(std::string run) {
   auto spec = co_await fetch_spec(run);
   if (!spec) co_return std::unexpected(std::move(spec.error()));
   for (const auto& evaluator : spec->evaluators) {
-    auto checked = co_await check_plugin(*pool_, evaluator.program);
-    if (!checked) co_return std::unexpected(std::move(checked.error()).with("evaluator " + evaluator.name));
+    for (const auto& program : evaluator.programs()) {
+      auto checked = co_await check_plugin(*pool_, program);
+      if (!checked) co_return std::unexpected(std::move(checked.error()).with("evaluator " + program->name));
+    }
   }
   auto shared = std::make_shared<const RunSpec>(std::move(*spec));
   // Specifications of runs that nobody works on any more are dropped, so that a worker of many runs stays

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 
+#include "core/formula.hpp"
 #include "core/requirement.hpp"
 
 namespace assay::api {
@@ -11,6 +12,7 @@ namespace {
 
 constexpr size_t kLineLength = 4096;  // of a requirement
 constexpr size_t kMostModels = 16;    // of a panel
+constexpr size_t kMostParts = 16;     // of a multi
 
 struct Bound {
   const char* key;
@@ -86,8 +88,6 @@ void read_common(Fields& fields, Draft& draft, const Json& pass_threshold) {
   if (const auto text = fields.maybe_text("description")) spec["description"] = *text;
   const auto threshold = fields.maybe_number("pass_threshold");
   spec["pass_threshold"] = threshold ? Json(*threshold) : pass_threshold;
-  spec["params"] = read_object(fields, "params");
-  spec["limits"] = read_limits(fields);
   spec["metadata"] = read_object(fields, "metadata");
 }
 
@@ -97,8 +97,8 @@ bool names_plugin(std::string_view code) {
   return std::regex_match(code.begin(), code.end(), kShape);
 }
 
-void read_code(Fields& fields, Draft& draft) {
-  Json& spec = draft.spec;
+/// What runs, and with what: of an evaluator, or of a part of one.
+void read_program(Fields& fields, Json& spec) {
   spec["type"] = "code";
   const auto language =
       fields.word("language", {"lua", "python", "node", "shell", "command", "plugin"}, "python");
@@ -108,14 +108,21 @@ void read_code(Fields& fields, Draft& draft) {
   fields.note("isolation", "description", "\"run\" is of the language node.");
   spec["isolation"] = isolation;
   spec["grants"] = read_grants(fields, language);
-  spec["mode"] = fields.word("mode", {"pointwise", "pairwise"}, "pointwise");
-  spec["api"] = fields.word("api", {"chat.completions", "messages", "responses"}, "chat.completions");
-  spec["code"] = fields.text("code");
-  if (language == "plugin" && spec["code"] != "" && !names_plugin(spec["code"].get_ref<const std::string&>()))
+  const auto code = fields.text("code");
+  spec["code"] = code;
+  if (language == "plugin" && !code.empty() && !names_plugin(code))
     fields.fault("code", "must be PLUGIN/EVALUATOR for the language plugin, such as text/exact");
   // Stored for no code evaluator, so that nobody believes that they have an effect.
   for (const auto* key : kOfJudges) fields.absent(key, "is for evaluators of type judge");
   spec["requirements"] = read_requirements(fields, language);
+  spec["params"] = read_object(fields, "params");
+  spec["limits"] = read_limits(fields);
+}
+
+void read_code(Fields& fields, Draft& draft) {
+  read_program(fields, draft.spec);
+  draft.spec["mode"] = fields.word("mode", {"pointwise", "pairwise"}, "pointwise");
+  draft.spec["api"] = fields.word("api", {"chat.completions", "messages", "responses"}, "chat.completions");
   read_common(fields, draft, nullptr);
 }
 
@@ -130,10 +137,11 @@ void read_question(Fields& fields, Json& spec) {
   fields.note("prompt", "description", "Required, unless params.use names one that is ready to use.");
 }
 
-void read_judge(Fields& fields, Draft& draft) {
-  Json& spec = draft.spec;
+/// What a judge is beside its name: of an evaluator, or of a part of one.
+void read_judgement(Fields& fields, Json& spec) {
   spec["type"] = "judge";
-  read_common(fields, draft, 1.0);
+  spec["params"] = read_object(fields, "params");
+  spec["limits"] = read_limits(fields);
   const auto model = fields.maybe_text("model", kLabelLength);
   const auto panel = fields.maybe_texts("models", kMostModels);
   if (model && !panel.empty()) fields.fault("models", "and model are both given: use one of them");
@@ -151,10 +159,50 @@ void read_judge(Fields& fields, Draft& draft) {
     fields.absent(key, "is for evaluators of type code");
 }
 
+void read_judge(Fields& fields, Draft& draft) {
+  read_judgement(fields, draft.spec);
+  read_common(fields, draft, 1.0);
+}
+
+/// A part is a definition that lacks what the whole has: a name, a threshold, a place.
+Json read_part(Fields& fields) {
+  Json spec = Json::object();
+  fields.by_word("type", {{"code", [&spec](Fields& code) { read_program(code, spec); }},
+                          {"judge", [&spec](Fields& judge) { read_judgement(judge, spec); }}});
+  return spec;
+}
+
+void read_multi(Fields& fields, Draft& draft) {
+  Json& spec = draft.spec;
+  spec["type"] = "multi";
+  std::vector<std::string> names;
+  Json parts = Json::object();
+  fields.named_objects("evaluators", kMostParts, [&](const std::string& name, Fields& part) {
+    names.push_back(name);
+    parts[name] = read_part(part);
+  });
+  for (const auto& [name, part] : parts.items())
+    if (!name.empty() && !Formula::is_name(name))
+      fields.fault("evaluators." + name,
+                   "cannot be named in a formula: a name is a letter or _, then letters, digits and _");
+  fields.note("evaluators", "description",
+              "The parts: definitions of type code or judge, by the name that the formula uses.");
+  spec["evaluators"] = std::move(parts);
+  const auto formula = fields.text("formula", kFormulaLength);
+  fields.note("formula", "description",
+              "What makes one score of theirs: names, numbers, + - * / ^, min, max, abs, floor, ceil, exp, "
+              "sqrt, log.");
+  if (const auto parsed = Formula::parse(formula, names); !parsed && !formula.empty())
+    fields.fault("formula", "is none: " + parsed.error().message);
+  spec["formula"] = formula;
+  read_common(fields, draft, nullptr);
+}
+
 Draft read_evaluator(Fields& fields) {
   Draft draft;
   fields.by_word("type", {{"code", [&draft](Fields& code) { read_code(code, draft); }},
-                          {"judge", [&draft](Fields& judge) { read_judge(judge, draft); }}});
+                          {"judge", [&draft](Fields& judge) { read_judge(judge, draft); }},
+                          {"multi", [&draft](Fields& multi) { read_multi(multi, draft); }}});
   return draft;
 }
 
@@ -181,6 +229,7 @@ void describe_evaluator_patch(Fields& fields) {
   Draft draft;
   read_code(fields, draft);
   for (const auto* key : kOfJudges) fields.anything(key);
+  for (const auto* key : {"formula", "evaluators"}) fields.anything(key);
   fields.partial();
 }
 

@@ -111,7 +111,8 @@ std::string text_of(std::string_view output_json) {
   if (parsed->is_object()) {
     static const Json::json_pointer kChat("/choices/0/message/content");
     static const Json::json_pointer kMessage("/content");
-    for (const auto& pointer : {kChat, kMessage})
+    static const Json::json_pointer kOpenAi("/output_text");
+    for (const auto& pointer : {kOpenAi, kChat, kMessage})
       if (parsed->contains(pointer) && (*parsed)[pointer].is_string())
         return (*parsed)[pointer].get<std::string>();
   }

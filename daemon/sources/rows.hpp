@@ -44,7 +44,8 @@ class ItemBuilder {
   std::string_view parsed_;  // the row that reader_ has
 };
 
-/// The plain text of a side's output: what a string says, a chat response's message, else the JSON itself.
+/// The plain text of a side's output: what a string says, a chat response's message, a sample's `output_text`
+/// as OpenAI has it, else the JSON itself.
 std::string text_of(std::string_view output_json);
 
 }  // namespace assay::daemon

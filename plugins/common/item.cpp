@@ -133,15 +133,21 @@ const Json* tool_calls_of(const Json* sample) {
   return first_of({find_member(message_of(sample), "tool_calls"), descend(sample, {"output", "tool_calls"})});
 }
 
+/// What graders of OpenAI call the item is a row of data, here the ground truth's. It has its own names, some
+/// of which (id, metadata, ground_truth) are ours too: what it holds comes first, even null.
 Found find_in_item(const Json& item, std::string_view name) {
-  const Json* value =
-      first_of({find_member(&item, name), descend(&item, {"metadata", name}),
-                descend(&item, {"ground_truth", "output", name}),
-                descend(&item, {"ground_truth", "input", name}), descend(&item, {"sample", "input", name})});
+  const Json* value = descend(&item, {"ground_truth", "output", name});
+  if (value == nullptr)
+    value = first_of({find_member(&item, name), descend(&item, {"metadata", name}),
+                      descend(&item, {"ground_truth", "input", name}),
+                      descend(&item, {"sample", "input", name})});
   return {value, std::nullopt, 2};
 }
 
 Found find_in_sample(const Json* sample, std::string_view name) {
+  // A sample of OpenAI's has these itself.
+  if (name.starts_with("output_"))
+    if (const Json* own = present(descend(sample, {"output", name}))) return {own, std::nullopt, 2};
   if (name == "output_text") return {side_text(sample), std::nullopt, 2};
   if (name == "output_tools") return {tool_calls_of(sample), std::nullopt, 2};
   if (name != "output_json")

@@ -12,7 +12,7 @@
 //   context retrieval_context    `context` or `retrieval_context` of the item, its metadata or its input
 //   tool_calls                   what the sample's chat message called
 //   metadata.*  id  index        the item's own
-//   item.*      a member of the item; else of its metadata, of its ground truth's or sample's data
+//   item.*      a member of the ground truth's data; else of the item, its metadata, its input
 //   sample.*    OpenAI's output_text, output_json, output_tools; a member of the sample; a member of its
 //   output
 // and what the evaluator adds (`also`), which are members of the item.

@@ -55,7 +55,7 @@ class Maker:
             required |= set(self.random.choice(schema["anyOf"])["required"])
         often = self.random.choice([0.1, 0.4, 0.9])
         chosen = [name for name in fields if name in required or self.random.random() < often]
-        while len(chosen) < schema.get("minProperties", 0):
+        while fields and len(chosen) < schema.get("minProperties", 0):
             chosen = [self.random.choice(list(fields))]
         made = {}
         for name in chosen:

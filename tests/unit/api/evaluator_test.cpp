@@ -113,4 +113,76 @@ TEST_CASE("Judges: what they are made of, and what is refused", "[api][evaluator
   }
 }
 
+TEST_CASE("Multis: what they are made of, and what is refused", "[api][evaluator]") {
+  TestServer server;
+  const auto& user = server.user();
+  const Json part = Json::parse(R"({"type":"code","language":"lua","code":"x","isolation":"item","grants":[],
+                                    "requirements":[],"params":{"k":1},"limits":{"wall_ms":5}})");
+  const auto multi = [&](const char* patch) {
+    Json body = {{"type", "multi"},
+                 {"name", "both"},
+                 {"formula", "0.5 * a + 0.5 * b"},
+                 {"evaluators",
+                  {{"a", part}, {"b", {{"type", "judge"}, {"model", "openai/gpt-4o"}, {"prompt", "p"}}}}}};
+    body.merge_patch(Json::parse(patch));
+    return body;
+  };
+  const auto made = user.post("/evaluators", multi("{}"));
+  INFO(made.body);
+  REQUIRE(made.status == 200);
+  CHECK(made.json()["pass_threshold"].is_null());
+  CHECK(made.json()["evaluators"]["a"] == part);
+  CHECK(made.json()["evaluators"]["b"]["mode"] == "pointwise");
+  CHECK(user.get("/evaluators/both").json() == made.json());
+  const auto changed = user.patch("/evaluators/both", {{"formula", "max(a, b)"}, {"pass_threshold", 0.5}});
+  INFO(changed.body);
+  CHECK(changed.json()["formula"] == "max(a, b)");
+  CHECK(changed.json()["evaluators"] == made.json()["evaluators"]);
+  CHECK(user.patch("/evaluators/both", {{"formula", "a + c"}}).param() == "formula");
+
+  for (const auto& [patch, param] : std::initializer_list<std::pair<const char*, const char*>>{
+           {R"({"formula":null})", "formula"},
+           {R"({"formula":"a + "})", "formula"},
+           {R"({"formula":"a + c"})", "formula"},
+           {R"({"formula":7})", "formula"},
+           {R"({"evaluators":null})", "evaluators"},
+           {R"({"evaluators":{"a":null,"b":null},"formula":"1"})", "evaluators"},
+           {R"({"evaluators":[]})", "evaluators"},
+           {R"({"evaluators":{"a":7}})", "evaluators.a"},
+           {R"({"evaluators":{"a-b":{"type":"code","code":"x"}}})", "evaluators.a-b"},
+           {R"({"evaluators":{"a":{"name":"n"}}})", "evaluators.a.name"},
+           {R"({"evaluators":{"a":{"pass_threshold":1}}})", "evaluators.a.pass_threshold"},
+           {R"({"evaluators":{"a":{"type":"multi"}}})", "evaluators.a.type"},
+           {R"({"evaluators":{"a":{"language":"cobol"}}})", "evaluators.a.language"},
+           {R"({"evaluators":{"b":{"prompt":null}}})", "evaluators.b.prompt"},
+           {R"({"code":"x"})", "code"},
+           {R"({"params":{}})", "params"}}) {
+    const auto reply = user.post("/evaluators", multi(patch));
+    INFO(patch << " " << reply.body);
+    CHECK(reply.status == 422);
+    CHECK(reply.param() == param);
+  }
+}
+
+TEST_CASE("Multis: a run asks of its worker what their parts need", "[api][evaluator]") {
+  TestServer server;
+  const auto& user = server.user();
+  REQUIRE(user.post("/containers", {{"label", "app"}}).status == 200);
+  REQUIRE(user.upload("rows", numbered_lines(2)).status == 200);
+  const Json body = Json::parse(R"({"type":"multi","name":"m","formula":"a+b+c","evaluators":{
+    "a":{"type":"code","language":"plugin","code":"text/fuzzy"},
+    "b":{"type":"judge","models":["openai/x","local/y"],"prompt":"p"},
+    "c":{"type":"code","language":"python","code":"x","requirements":["numpy"]}}})");
+  REQUIRE(user.post("/evaluators", body).status == 200);
+  const auto run =
+      user.post("/evaluation/runs", {{"container", "app"},
+                                     {"evaluators", {"m"}},
+                                     {"sample", {{"type", "dataset"}, {"dataset", "rows"}}},
+                                     {"ground_truth", {{"type", "dataset"}, {"dataset", "rows"}}}});
+  INFO(run.body);
+  REQUIRE(run.status == 200);
+  CHECK(run.json()["labels"] == Json({"language:python", "packages:python", "plugin:judge", "plugin:text",
+                                      "provider:local", "provider:openai"}));
+}
+
 }  // namespace assay::api::test

@@ -84,7 +84,7 @@ type = "code"
 language = "lua"
 file = "exact.lua"
 pass_threshold = 1
-params = { spare_words = 12, scale = 0.5, deep = { list = [true, "x"] } }
+params = { spare_words = 12, scale = 0.5, deep = { list = [true, "x 😀"] } }
 limits = { wall_ms = 1000, memory_bytes = 1048576 }
 
 [[evaluator]]
@@ -131,7 +131,7 @@ exact-answer.errors = "== 0"
   CHECK(exact.code == "function run_evaluation(item) return 1 end\n");
   CHECK(exact.file == folder.path("exact.lua"));
   CHECK(exact.pass_threshold == 1.0);
-  CHECK(exact.params == R"({"deep":{"list":[true,"x"]},"scale":0.5,"spare_words":12})");
+  CHECK(exact.params == R"({"deep":{"list":[true,"x 😀"]},"scale":0.5,"spare_words":12})");
   CHECK(exact.limits == R"({"wall_ms":1000,"memory_bytes":1048576})");
   const auto& inline_code = file->evaluators[1];
   CHECK(inline_code.code == "def run_evaluation(item):\n    return 1\n");
@@ -243,7 +243,7 @@ TEST_CASE("evaluation file: a fault of an evaluator is named", "[cli][evaluation
       {"[[evaluator]]\ntype = \"code\"\nlanguage = \"lua\"\ncode = \"x\"",
        "my eval.toml:5: name of evaluator 1 is missing: results and gates call the evaluator by it"},
       {"[[evaluator]]\nname = \"e\"\nlanguage = \"lua\"\ncode = \"x\"",
-       "my eval.toml:5: type of evaluator 1 is missing: \"code\" or \"judge\""},
+       "my eval.toml:5: type of evaluator 1 is missing: \"code\", \"judge\" or \"multi\""},
       {"[[evaluator]]\nname = \"e\"\ntype = \"judge\"\nprompt = \"p\"",
        "my eval.toml:5: model of evaluator 1 is missing: the model that judges, such as \"openai/gpt-4o\"; "
        "or "
@@ -301,6 +301,63 @@ params = { use = "preference", votes = 3 }
     "name":"j","description":"","container":"app","type":"judge","model":null,"models":["a/b","c/d"],
     "prompt":null,"api":null,"mode":"pairwise","inference_params":{"temperature":0},
     "params":{"use":"preference","votes":3},"limits":{},"pass_threshold":1.0})"));
+}
+
+TEST_CASE("evaluation file: a multi is what the API keeps of one", "[cli][evaluation_file]") {
+  const Folder folder;
+  const auto file = folder.load("name = \"n\"" + std::string(kSample) + R"([[evaluator]]
+name = "both"
+type = "multi"
+formula = "0.5 * a + 0.5 * b"
+pass_threshold = 0.5
+[evaluator.parts.b]
+type = "judge"
+model = "a/b"
+prompt = "p"
+[evaluator.parts.a]
+type = "code"
+language = "lua"
+file = "exact.lua"
+params = { k = 1 }
+)");
+  if (!file) FAIL(file.error().message);
+  // Parts hold what the API stores and no more: or every run would make a new version of the evaluator.
+  CHECK(evaluator_json(file->evaluators.at(0), "app") == Json::parse(R"({
+    "name":"both","description":"","container":"app","type":"multi","formula":"0.5 * a + 0.5 * b",
+    "pass_threshold":0.5,"evaluators":{
+      "a":{"type":"code","language":"lua","isolation":"item","grants":[],"requirements":[],"params":{"k":1},
+           "limits":{},"code":"function run_evaluation(item) return 1 end\n"},
+      "b":{"type":"judge","model":"a/b","prompt":"p","mode":"pointwise","inference_params":{},"params":{},
+           "limits":{}}}})"));
+}
+
+TEST_CASE("evaluation file: a fault of a multi is named", "[cli][evaluation_file]") {
+  const Folder folder;
+  const std::string a = "[evaluator.parts.a]\ntype = \"code\"\nlanguage = \"lua\"\ncode = \"x\"\n";
+  const auto [text, message] = GENERATE_COPY(table<std::string, std::string>({
+      {a,
+       "my eval.toml:5: formula of evaluator 1 is missing: how the parts' scores become one, such as "
+       "\"0.5 * a + 0.5 * b\""},
+      {"formula = \"a\"",
+       "my eval.toml:5: parts of evaluator 1 is missing: tables [evaluator.parts.NAME], each with what an "
+       "evaluator of type code or judge has"},
+      {"formula = \"a + b\"\n" + a,
+       "my eval.toml:8: formula of evaluator 1: column 5: there is no \"b\"; there is a"},
+      {"formula = \"1\"\n[evaluator.parts.a-b]\ntype = \"code\"\nlanguage = \"lua\"\ncode = \"x\"",
+       "my eval.toml:9: parts.a-b of evaluator 1 cannot be named in a formula: a name is a letter or _, then "
+       "letters, digits and _"},
+      {"formula = \"1\"\n[evaluator.parts.a]\ntype = \"multi\"\nlanguage = \"lua\"\ncode = \"x\"",
+       "my eval.toml:10: unknown type \"multi\"; it is one of code, judge"},
+      {"formula = \"a\"\n" + a + "pass_threshold = 1",
+       "my eval.toml:13: unknown key pass_threshold of parts.a of evaluator 1; the keys here are type, "
+       "params, "
+       "language, file, code, isolation, grants, requirements, limits"},
+      {"formula = \"a\"\ncode = \"x\"\n" + a,
+       "my eval.toml:9: unknown key code of evaluator 1; the keys here are name, description, type, formula, "
+       "parts, pass_threshold"},
+  }));
+  CHECK(folder.faults("name = \"n\"" + std::string(kSample) +
+                      "[[evaluator]]\nname = \"m\"\ntype = \"multi\"\n" + text) == message);
 }
 
 TEST_CASE("evaluation file: a fault of a gate is named", "[cli][evaluation_file]") {

@@ -60,6 +60,26 @@ TEST_CASE("Generation: a prompt is filled from the item, in one pass", "[daemon]
   CHECK(cut.error().kind == ErrorKind::context_too_long);
 }
 
+TEST_CASE("Generation: a shape that is asked for goes where completions have it", "[daemon][generation]") {
+  const auto shaped = asking(
+      R"({"inference_params":{"seed":1,"response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{}}}}})");
+  const Json made = request(shaped, item_with("\"x\""));
+  CHECK(made["params"] == Json{{"seed", 1}});
+  CHECK(made["schema"] == Json::parse(R"({"name":"n","schema":{}})"));
+  CHECK_FALSE(
+      request(asking(R"({"inference_params":{"response_format":{"type":"text"}}})"), item_with("\"x\""))
+          .contains("schema"));
+  for (const char* format : {R"("json")", R"({"type":"json_object"})", R"({"type":"json_schema"})"}) {
+    const auto none = generation_from(
+        {{"models", {"p/m"}}, {"inference_params", {{"response_format", Json::parse(format)}}}});
+    REQUIRE_FALSE(none);
+    CHECK(none.error().message.find("response_format") != std::string::npos);
+  }
+  const auto called =
+      generated_from(std::string(R"({"text":"","finish":"tool","tool":{"name":"n","arguments":"{}"}})"));
+  CHECK(called.output == "{}");
+}
+
 TEST_CASE("Generation: what is no prompt is said", "[daemon][generation]") {
   for (const char* prompt : {"{{ outptu }}", "{{#each}}", "{{ input"}) {
     const auto generation = generation_from({{"models", {"p/m"}}, {"prompt", prompt}});

@@ -104,6 +104,7 @@ TEST_CASE("text_of: what a person would read", "[daemon][rows]") {
   CHECK(text_of("42") == "42");
   CHECK(text_of("null") == "null");
   CHECK(text_of(R"({"content":"c"})") == "c");
+  CHECK(text_of(R"({"output_text":"o","choices":[{"message":{"content":"c"}}]})") == "o");
   CHECK(text_of(R"({"choices":[{"message":{"content":null}}]})") ==
         R"({"choices":[{"message":{"content":null}}]})");
 }

@@ -82,6 +82,15 @@ TEST_CASE("template: OpenAI graders' item and sample", "[judge][template]") {
   CHECK(rendered("{{ sample.choices[0].finish_reason }}", kChat) == "stop");
   CHECK(rendered("{{ item.reference_answer }}", kChat) == "bye");
   CHECK(rendered("{{ item.topic }} {{ item.answer }} {{ item.index }}") == "math four 7");
+  // A row's own names win over the item's that it is part of, also where it has nothing.
+  const Json row = Json::parse(R"({"id": "ours", "index": 1, "metadata": {"m": 1},
+    "ground_truth": {"output": {"id": "theirs", "ground_truth": "g", "metadata": {"k": [2]}, "none": null}},
+    "sample": {"output": {"output_text": "t", "output_json": {"j": 1}, "output_tools": [{"id": "c"}]}, "text": "x"}})");
+  CHECK(rendered("{{item.id}} {{item.ground_truth}} {{item.metadata.k[0]}} {{item.index}}", row) ==
+        "theirs g 2 1");
+  CHECK(has(rendered("{{ item.none }}", row), "it is null"));
+  CHECK(rendered("{{sample.output_text}} {{sample.output_json.j}} {{sample.output_tools[0].id}}", row) ==
+        "t 1 c");
   CHECK(rendered("{{ output }}|{{ input }}", kChat) == R"({"a": [1, 2]}|hello)");
   CHECK(rendered("{{ output.choices.0.finish_reason }}", kChat) == "stop");
   CHECK(rendered("{{ input.model }}", kChat) == "m");
