@@ -17,6 +17,15 @@ model = "mock-small"
 # The score of what is in both texts of the message, and a label by a word of the answer.
 RULES = r"""
 [[rule]]
+match = '^France[?]$'
+text = "Paris"
+[[rule]]
+match = '^Italy[?]$'
+text = "Roma"
+[[rule]]
+match = '^Nowhere[?]$'
+text = "nowhere I know"
+[[rule]]
 match = '(?s)Rate.*Paris'
 verdict = 4.5
 reason = "right and short"
@@ -212,6 +221,15 @@ columns = { output = "item" }
         self.assertEqual(json.loads((self.folder / "o/generate.prompt.json").read_text()),
                          [{"role": "developer", "content": "Answer in a word."}, {"role": "user", "content": "{{ item.question }}"}])
         self.assertEqual([list(json.loads(line)) for line in (self.folder / "o/data.jsonl").read_text().splitlines()], [["item"]] * 3)
+
+        # And it runs: the model is asked with each row, and its answers are graded.
+        del run["data_source"]["sampling_params"]["text"]
+        self.convert({**EVAL, "testing_criteria": [STRING, SIMILAR]}, "--run", self.json("run.json", run), "--out", "p")
+        results, document = self.run_it("p/evaluation.toml")
+        self.assertEqual([results["generation", i]["output"] for i in range(3)], ["Paris", "Roma", "nowhere I know"])
+        self.assertEqual([results["String check-1f", i]["score"] for i in range(3)], [1, 0, 0])
+        self.assertEqual([results["close", i]["passed"] for i in range(3)], [True, False, False])
+        self.assertEqual({r["model"] for r in results.values()}, {"openai/gpt-4o-mini"})
 
     def test_without_rows_the_file_says_where_they_go(self):
         files, notes = self.convert({"data": [EVAL, {**EVAL, "name": "other", "testing_criteria": [STRING, STRING]}]},
