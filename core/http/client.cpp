@@ -1,7 +1,7 @@
 #include "core/http/client.hpp"
 
 #include <curl/curl.h>
-#include <sys/socket.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <boost/asio/any_completion_handler.hpp>
@@ -264,13 +264,11 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     });
   }
 
-  static curl_socket_t on_open(void* user, curlsocktype, curl_sockaddr* address) {
-    const int fd = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    if (fd < 0) return CURL_SOCKET_BAD;
+  static int on_open(void* user, curl_socket_t fd, curlsocktype) {
     auto* self = static_cast<Impl*>(user);
     self->forget(fd);
     self->connections.insert(fd);
-    return fd;
+    return ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? CURL_SOCKOPT_OK : CURL_SOCKOPT_ERROR;
   }
 
   static int on_close(void* user, curl_socket_t fd) {
@@ -379,8 +377,8 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     ASSAY_CHECK(call->easy != nullptr, "libcurl gave no handle");
     call->number = ++last_number;
     set_options(*call);
-    curl_easy_setopt(call->easy.get(), CURLOPT_OPENSOCKETFUNCTION, &Impl::on_open);
-    curl_easy_setopt(call->easy.get(), CURLOPT_OPENSOCKETDATA, this);
+    curl_easy_setopt(call->easy.get(), CURLOPT_SOCKOPTFUNCTION, &Impl::on_open);
+    curl_easy_setopt(call->easy.get(), CURLOPT_SOCKOPTDATA, this);
     curl_easy_setopt(call->easy.get(), CURLOPT_CLOSESOCKETFUNCTION, &Impl::on_close);
     curl_easy_setopt(call->easy.get(), CURLOPT_CLOSESOCKETDATA, this);
     calls.emplace(call, std::move(owned));
