@@ -43,12 +43,15 @@ Task<> KeptReplies::close() {
   co_await scope_.join();
 }
 
-/// The group that is served next.
-std::shared_ptr<KeptReplies::Group> KeptReplies::join() {
+/// The group that is served next: whoever has joined it calls serve_soon().
+std::shared_ptr<KeptReplies::Group> KeptReplies::gathering() {
   if (!next_) next_ = std::make_shared<Group>(executor_);
-  const auto group = next_;
+  return next_;
+}
+
+/// May take the group at once: nobody may join it afterwards.
+void KeptReplies::serve_soon() {
   if (!std::exchange(serving_, true)) scope_.spawn("kept replies", serve());
-  return group;
 }
 
 Task<> KeptReplies::serve() {
@@ -67,16 +70,18 @@ Task<> KeptReplies::serve() {
 }
 
 Task<std::optional<std::string>> KeptReplies::find(std::string key) {
-  const auto group = join();
+  const auto group = gathering();
   auto& wanted = group->wanted.emplace_back(std::move(key), std::nullopt);
+  serve_soon();
   co_await group->over.wait();
   if (!group->is_over) co_return std::nullopt;
   co_return std::move(wanted.reply);
 }
 
 Task<> KeptReplies::keep(std::string key, std::string reply) {
-  const auto group = join();
+  const auto group = gathering();
   group->kept.emplace_back(std::move(key), std::move(reply));
+  serve_soon();
   co_await group->over.wait();
 }
 

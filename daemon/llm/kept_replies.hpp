@@ -33,7 +33,8 @@ class KeptReplies {
  private:
   struct Group;
   Task<> serve();
-  std::shared_ptr<Group> join();
+  std::shared_ptr<Group> gathering();
+  void serve_soon();
 
   asio::any_io_executor executor_;
   std::unique_ptr<ReplyCache> cache_;  ///< used on the thread of disk_ only
