@@ -1,5 +1,7 @@
 #include "core/json.hpp"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -79,6 +81,82 @@ class StrictBuilder final : public nlohmann::json_sax<Json> {
   std::string key_;
 };
 
+// --- the quick way: simdjson reads; whatever it does not take is left to the strict builder, which says why
+
+namespace dom = simdjson::dom;
+
+constexpr size_t kKeptParser = 256U << 10;  // bytes of a text whose parser is kept for the next one
+
+bool build(const dom::element& from, int depth_left, Json& into);
+
+bool build_object(const dom::object& from, int depth_left, Json& into) {
+  into = Json::object();
+  auto& members = into.get_ref<Json::object_t&>();
+  for (const auto [key, value] : from) {
+    const auto [place, is_new] = members.try_emplace(std::string(key));
+    if (!is_new || !build(value, depth_left, place->second)) return false;
+  }
+  return true;
+}
+
+bool build_array(const dom::array& from, int depth_left, Json& into) {
+  into = Json::array();
+  auto& elements = into.get_ref<Json::array_t&>();
+  elements.reserve(from.size());
+  for (const dom::element value : from)
+    if (!build(value, depth_left, elements.emplace_back())) return false;
+  return true;
+}
+
+bool build(const dom::element& from, int depth_left, Json& into) {
+  switch (from.type()) {
+    case dom::element_type::OBJECT:
+      return depth_left > 0 && build_object(from.get_object().value_unsafe(), depth_left - 1, into);
+    case dom::element_type::ARRAY:
+      return depth_left > 0 && build_array(from.get_array().value_unsafe(), depth_left - 1, into);
+    case dom::element_type::STRING:
+      into = std::string(from.get_string().value_unsafe());
+      return true;
+    case dom::element_type::INT64: {
+      const int64_t value = from.get_int64().value_unsafe();
+      if (value < 0)
+        into = value;
+      else
+        into = static_cast<uint64_t>(value);
+      return true;
+    }
+    case dom::element_type::UINT64:
+      into = from.get_uint64().value_unsafe();
+      return true;
+    case dom::element_type::DOUBLE:
+      into = from.get_double().value_unsafe();
+      return true;
+    case dom::element_type::BOOL:
+      into = from.get_bool().value_unsafe();
+      return true;
+    case dom::element_type::NULL_VALUE:
+      into = nullptr;
+      return true;
+  }
+  return false;
+}
+
+/// simdjson 3.0 takes a lone low surrogate.
+bool has_surrogates(std::string_view text) {
+  for (size_t at = text.find("\\u"); at != std::string_view::npos; at = text.find("\\u", at + 2))
+    if (at + 2 < text.size() && (text[at + 2] == 'd' || text[at + 2] == 'D')) return true;
+  return false;
+}
+
+bool parse_quickly(std::string_view text, int depth_limit, Json& root) {
+  static thread_local dom::parser kept;
+  dom::parser once;
+  dom::parser& parser = text.size() <= kKeptParser ? kept : once;
+  dom::element element;
+  return !has_surrogates(text) && parser.parse(text.data(), text.size()).get(element) == simdjson::SUCCESS &&
+         build(element, depth_limit, root);
+}
+
 /// Length of the UTF-8 sequence at the start of `text`, 0 when it is none (RFC 3629: no surrogates, no
 /// overlongs).
 size_t utf8_length(std::string_view text) {
@@ -156,6 +234,8 @@ Result<Json> parse_json(std::string_view text, int depth_limit) {
   if (const size_t nul = text.find('\0'); nul != std::string_view::npos)
     return fail(ErrorKind::config, "not valid JSON: " + place_of(text, nul) + ": a NUL byte");
   Json root;
+  if (parse_quickly(text, depth_limit, root)) return root;
+  root = nullptr;
   StrictBuilder builder(root, depth_limit);
   if (Json::sax_parse(text.begin(), text.end(), &builder)) return root;
   return fail(ErrorKind::config, "not valid JSON: " + place_of(text, stopped_at(text, depth_limit)) + ": " +

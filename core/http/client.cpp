@@ -1,6 +1,8 @@
 #include "core/http/client.hpp"
 
 #include <curl/curl.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <boost/asio/any_completion_handler.hpp>
 #include <boost/asio/associated_cancellation_slot.hpp>
@@ -12,6 +14,7 @@
 #include <cstring>
 #include <mutex>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/check.hpp"
 
@@ -22,19 +25,22 @@ static_assert(kAbortBody == CURL_READFUNC_ABORT);
 
 /// Of all headers of an answer.
 constexpr size_t kHeaderLimitBytes = 256 << 10;
+/// Handles that wait for their next request: making one costs more than using it.
+constexpr size_t kMostSpare = 64;
 
 using Handler = asio::any_completion_handler<void(Exchange)>;
 
 struct EasyDeleter {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
 };
+using Easy = std::unique_ptr<CURL, EasyDeleter>;
 struct ListDeleter {
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
 
 /// One request under way. Libcurl holds a pointer to it until it is finished.
 struct Call {
-  Call(Request r, Handler h) : request(std::move(r)), done(std::move(h)) {}
+  Call(Request r, Handler h, Easy e) : request(std::move(r)), done(std::move(h)), easy(std::move(e)) {}
 
   Request request;
   Handler done;  // Boost 1.81: never move-assigned, its assignment recurses without end
@@ -43,7 +49,7 @@ struct Call {
   bool too_large = false;
   size_t header_bytes = 0;
   int sends = 0;
-  std::unique_ptr<CURL, EasyDeleter> easy{curl_easy_init()};
+  Easy easy;
   std::unique_ptr<curl_slist, ListDeleter> headers;
   char error[CURL_ERROR_SIZE] = "";
 };
@@ -143,6 +149,7 @@ void set_options(Call& call) {
     // Of each request over TLS: a thousand at once must not take 64 MB.
     if (request.body.size() < (64U << 10)) curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 16L * 1024);
   }
+  if (request.one_of_many) curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 4L * 1024);
   curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
   call.headers.reset(headers);
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
@@ -186,6 +193,8 @@ Result<Response> outcome_of(Call& call, CURLcode code) {
 
 struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   /// A socket of libcurl's that the loop watches. The descriptor is libcurl's: released, never closed here.
+  /// That of a connection is watched until it is closed, not only while there is a request on it: a kept
+  /// connection then costs no system call to take up again.
   struct Watch {
     Watch(const asio::any_io_executor& executor, int fd) : descriptor(executor, fd) {}
     asio::posix::stream_descriptor descriptor;
@@ -215,27 +224,77 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
 
   static int on_timer(CURLM*, long milliseconds, void* user) {
     auto* self = static_cast<Impl*>(user);
-    self->timer.cancel();
+    self->due = Deadline::max();
     if (milliseconds < 0) return 0;
     // Libcurl must not be called from its own callback: always through the loop.
-    self->timer.expires_after(std::chrono::milliseconds(milliseconds));
-    self->timer.async_wait([weak = self->weak_from_this()](const boost::system::error_code& error) {
-      const auto alive = weak.lock();
-      if (!error && alive) alive->act(CURL_SOCKET_TIMEOUT, 0);
-    });
+    if (milliseconds == 0) {
+      self->act_soon();
+    } else {
+      self->due = Clock::now() + std::chrono::milliseconds(milliseconds);
+      self->arm_timer();
+    }
     return 0;
+  }
+
+  /// Once for all requests that are begun in one turn of the loop.
+  void act_soon() {
+    if (std::exchange(acts_soon, true)) return;
+    asio::post(executor, [weak = weak_from_this()] {
+      const auto self = weak.lock();
+      if (!self) return;
+      self->acts_soon = false;
+      self->act(CURL_SOCKET_TIMEOUT, 0);
+    });
+  }
+
+  // The timer is not moved with every request: it looks at what is due in the moment when it fires.
+  void arm_timer() {
+    if (due == Deadline::max() || (timer_armed && timer.expiry() <= due)) return;
+    timer_armed = true;
+    timer.expires_at(due);  // ends an earlier wait with an error
+    timer.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
+      const auto self = weak.lock();
+      if (error || !self) return;
+      self->timer_armed = false;
+      if (Clock::now() >= self->due) {
+        self->due = Deadline::max();
+        self->act(CURL_SOCKET_TIMEOUT, 0);
+      }
+      self->arm_timer();
+    });
+  }
+
+  static int on_open(void* user, curl_socket_t fd, curlsocktype) {
+    auto* self = static_cast<Impl*>(user);
+    self->forget(fd);
+    self->connections.insert(fd);
+    return ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? CURL_SOCKOPT_OK : CURL_SOCKOPT_ERROR;
+  }
+
+  static int on_close(void* user, curl_socket_t fd) {
+    auto* self = static_cast<Impl*>(user);
+    self->connections.erase(fd);
+    self->forget(fd);
+    return ::close(fd);
+  }
+
+  void forget(curl_socket_t fd) {
+    const auto it = watches.find(fd);
+    if (it == watches.end()) return;
+    const auto watch = it->second;
+    watch->wanted = 0;
+    watches.erase(it);
+    watch->descriptor.cancel();
+    watch->descriptor.release();
   }
 
   static int on_socket(CURL*, curl_socket_t fd, int what, void* user, void*) {
     auto* self = static_cast<Impl*>(user);
     if (what == CURL_POLL_REMOVE) {
-      if (const auto it = self->watches.find(fd); it != self->watches.end()) {
-        const auto watch = it->second;
-        watch->wanted = 0;
-        self->watches.erase(it);
-        watch->descriptor.cancel();
-        watch->descriptor.release();
-      }
+      const auto it = self->watches.find(fd);
+      if (it == self->watches.end()) return 0;
+      it->second->wanted = 0;
+      if (!self->connections.contains(fd)) self->forget(fd);  // the resolver's: closed without a word
       return 0;
     }
     auto& watch = self->watches[fd];
@@ -295,18 +354,33 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     calls.erase(it);
     Exchange exchange = outcome(*owned);
     curl_multi_remove_handle(multi, owned->easy.get());
+    if (spare.size() < kMostSpare) {
+      curl_easy_reset(owned->easy.get());  // what the options point at goes with the call
+      spare.push_back(std::move(owned->easy));
+    }
     asio::post(executor, [done = std::move(owned->done), exchange = std::move(exchange)]() mutable {
       std::move(done)(std::move(exchange));
     });
   }
 
+  Easy take_handle() {
+    if (spare.empty()) return Easy(curl_easy_init());
+    Easy easy = std::move(spare.back());
+    spare.pop_back();
+    return easy;
+  }
+
   void start(Request request, Handler handler) {
     const auto slot = asio::get_associated_cancellation_slot(handler);
-    auto owned = std::make_unique<Call>(std::move(request), std::move(handler));
+    auto owned = std::make_unique<Call>(std::move(request), std::move(handler), take_handle());
     Call* call = owned.get();
     ASSAY_CHECK(call->easy != nullptr, "libcurl gave no handle");
     call->number = ++last_number;
     set_options(*call);
+    curl_easy_setopt(call->easy.get(), CURLOPT_SOCKOPTFUNCTION, &Impl::on_open);
+    curl_easy_setopt(call->easy.get(), CURLOPT_SOCKOPTDATA, this);
+    curl_easy_setopt(call->easy.get(), CURLOPT_CLOSESOCKETFUNCTION, &Impl::on_close);
+    curl_easy_setopt(call->easy.get(), CURLOPT_CLOSESOCKETDATA, this);
     calls.emplace(call, std::move(owned));
     auto cancelled_slot = slot;
     if (cancelled_slot.is_connected())
@@ -327,9 +401,14 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
 
   asio::any_io_executor executor;
   asio::steady_timer timer;
+  Deadline due = Deadline::max();  // for libcurl's next timeout
+  bool timer_armed = false;
+  bool acts_soon = false;
   CURLM* multi = nullptr;
   uint64_t last_number = 0;
   std::unordered_map<curl_socket_t, std::shared_ptr<Watch>> watches;
+  std::unordered_set<curl_socket_t> connections;
+  std::vector<Easy> spare;
   std::unordered_map<Call*, std::unique_ptr<Call>> calls;
 };
 

@@ -34,6 +34,8 @@ struct Request {
   /// Never sent a second time behind the caller's back when a kept connection turns out to be dead: that is
   /// an error then, since the server may have seen it.
   bool send_once = false;
+  /// One of very many at once whose answers are small: it is read in smaller pieces, and takes less memory.
+  bool one_of_many = false;
   size_t response_limit_bytes = 64ULL << 20;  ///< a larger answer is a `transport` error
   /// Called with each piece of a 2xx answer's body instead of collecting it.
   std::function<void(std::string_view)> on_body;

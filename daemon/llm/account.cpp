@@ -195,7 +195,7 @@ void Account::learn(const Turn& turn, const Ending& ending, Instant now) {
     const std::array<const Allowance*, 4> allowances = {&said.requests, &said.tokens, &said.input_tokens,
                                                         &said.output_tokens};
     for (size_t i = 0; i < paces_.size(); ++i)
-      paces_[i].learn(*allowances[i], turn.marks[i], limit_.latency(), now);
+      paces_[i].learn(*allowances[i], turn.marks[i], limit_.latency(), now, wall);
   }
   if (ending.usage != nullptr) {
     const auto actual = amounts_of(*ending.usage);

@@ -3,71 +3,86 @@
 
 #include "daemon/llm/dialects.hpp"
 #include "daemon/llm/members.hpp"
+#include "daemon/llm/object_text.hpp"
 
 namespace assay::llm::anthropic {
 namespace {
 
 /// {"type":"base64",…} of a data URL, {"type":"url",…} of any other.
-Result<Json> image_source(const std::string& url) {
-  if (!url.starts_with("data:")) return Json{{"type", "url"}, {"url", url}};
+Result<std::string> image_source(const std::string& url) {
+  if (!url.starts_with("data:")) return ObjectText().text("type", "url").text("url", url).end();
   const size_t comma = url.find(";base64,");
   if (comma == std::string::npos)
     return fail(ErrorKind::config, "image_url.url: a data URL must be \"data:TYPE;base64,…\"");
-  return Json{{"type", "base64"}, {"media_type", url.substr(5, comma - 5)}, {"data", url.substr(comma + 8)}};
+  return ObjectText()
+      .text("type", "base64")
+      .text("media_type", std::string_view(url).substr(5, comma - 5))
+      .text("data", std::string_view(url).substr(comma + 8))
+      .end();
 }
 
-Result<Json> content_of(const Message& message) {
-  Json parts = Json::array();
+Result<void> add_parts(const Message& message, ListText& parts) {
   for (const auto& part : message.parts) {
     if (part.type == Part::Type::text) {
-      parts.push_back({{"type", "text"}, {"text", part.text}});
+      parts.json(ObjectText().text("type", "text").text("text", part.text).end());
       continue;
     }
     if (message.role != Role::user && message.role != Role::assistant)
       return fail(ErrorKind::config, "messages: Anthropic takes no image in a system message");
-    ASSAY_TRY(auto source, image_source(part.text));
-    parts.push_back({{"type", "image"}, {"source", std::move(source)}});
+    ASSAY_TRY(const auto source, image_source(part.text));
+    parts.json(ObjectText().text("type", "image").json("source", source).end());
   }
-  return parts;
-}
-
-/// System messages become the top-level `system`, so they must come before all others.
-Result<void> set_messages(Json& body, const std::vector<Message>& messages) {
-  for (const auto& message : messages) {
-    const bool system = message.role == Role::system || message.role == Role::developer;
-    if (system && body.contains("messages"))
-      return fail(ErrorKind::config, "messages: Anthropic takes system messages only before all others");
-    ASSAY_TRY(auto content, content_of(message));
-    if (!system)
-      body["messages"].push_back({{"role", to_string(message.role)}, {"content", std::move(content)}});
-    else
-      for (auto& part : content) body["system"].push_back(std::move(part));
-  }
-  if (!body.contains("messages"))
-    return fail(ErrorKind::config, "messages: Anthropic wants one of role user");
   return {};
 }
 
-Result<void> set_parameters(Json& body, const Parameters& parameters, std::vector<std::string>& left_out) {
+/// System messages become the top-level `system`, so they must come before all others.
+Result<void> set_messages(ObjectText& body, const std::vector<Message>& messages) {
+  ListText system, others;
+  for (const auto& message : messages) {
+    const bool is_system = message.role == Role::system || message.role == Role::developer;
+    if (is_system && !others.empty())
+      return fail(ErrorKind::config, "messages: Anthropic takes system messages only before all others");
+    if (is_system) {
+      ASSAY_OK(add_parts(message, system));
+      continue;
+    }
+    ListText parts;
+    ASSAY_OK(add_parts(message, parts));
+    others.json(ObjectText().text("role", to_string(message.role)).json("content", parts.end()).end());
+  }
+  if (others.empty()) return fail(ErrorKind::config, "messages: Anthropic wants one of role user");
+  if (!system.empty()) body.json("system", system.end());
+  body.json("messages", others.end());
+  return {};
+}
+
+Result<void> set_parameters(ObjectText& body, const Parameters& parameters,
+                            std::vector<std::string>& left_out) {
   if (parameters.temperature && *parameters.temperature > 1)
     return fail(ErrorKind::config, "temperature: Anthropic takes 0 to 1");
-  if (parameters.temperature) body["temperature"] = *parameters.temperature;
-  if (parameters.top_p) body["top_p"] = *parameters.top_p;
-  body["max_tokens"] = parameters.max_tokens.value_or(kAnthropicMaxTokens);
-  if (!parameters.stop.empty()) body["stop_sequences"] = parameters.stop;
-  if (!parameters.reasoning_effort.empty()) body["output_config"]["effort"] = parameters.reasoning_effort;
+  if (parameters.temperature) body.real("temperature", *parameters.temperature);
+  if (parameters.top_p) body.real("top_p", *parameters.top_p);
+  body.number("max_tokens", parameters.max_tokens.value_or(kAnthropicMaxTokens));
+  if (!parameters.stop.empty()) body.json("stop_sequences", list_of(parameters.stop));
   if (parameters.seed) left_out.emplace_back("seed");
   if (parameters.top_logprobs) left_out.emplace_back("top_logprobs");
   return {};
 }
 
-void set_structure(Json& body, const Structure& structure, Json schema) {
-  if (structure.mode == StructureMode::schema) {
-    body["output_config"]["format"] = {{"type", "json_schema"}, {"schema", std::move(schema)}};
-  } else if (structure.mode == StructureMode::tool) {
-    body["tools"] = Json::array({{{"name", structure.name}, {"input_schema", std::move(schema)}}});
-    body["tool_choice"] = {{"type", "tool"}, {"name", structure.name}};
-  }
+/// How hard it is to think, and the schema: both in `output_config`.
+void set_output(ObjectText& body, const Request& request) {
+  const auto& structure = request.structure;
+  const auto& effort = request.parameters.reasoning_effort;
+  const bool by_schema = structure && structure->mode == StructureMode::schema;
+  ObjectText config;
+  if (!effort.empty()) config.text("effort", effort);
+  if (by_schema)
+    config.json("format", ObjectText().text("type", "json_schema").json("schema", structure->schema).end());
+  if (by_schema || !effort.empty()) body.json("output_config", config.end());
+  if (!structure || structure->mode != StructureMode::tool) return;
+  const auto tool = ObjectText().text("name", structure->name).json("input_schema", structure->schema).end();
+  body.json("tools", "[" + tool + "]");
+  body.json("tool_choice", ObjectText().text("type", "tool").text("name", structure->name).end());
 }
 
 Finish finish_from(std::string_view reason) {
@@ -79,15 +94,13 @@ Finish finish_from(std::string_view reason) {
 
 }  // namespace
 
-Result<Json> body(const Request& request, std::vector<std::string>& left_out) {
-  Json body = {{"model", request.model}};
+Result<std::string> body(const Request& request, std::vector<std::string>& left_out) {
+  ObjectText body;
+  body.text("model", request.model);
   ASSAY_OK(set_messages(body, request.messages));
   ASSAY_OK(set_parameters(body, request.parameters, left_out));
-  if (request.structure) {
-    ASSAY_TRY(auto schema, parse_json(request.structure->schema));
-    set_structure(body, *request.structure, std::move(schema));
-  }
-  return body;
+  set_output(body, request);
+  return body.end();
 }
 
 std::expected<Reply, Failure> read(const Json& body, const Reading& reading) {

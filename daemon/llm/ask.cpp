@@ -5,7 +5,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/row.hpp"
 #include "daemon/llm/members.hpp"
+#include "daemon/llm/object_text.hpp"
 
 namespace assay::llm {
 namespace {
@@ -26,16 +28,24 @@ Result<void> only(const Json& object, const std::array<std::string_view, N>& kno
   return {};
 }
 
-Result<Structure> structure_from(const Json& json) {
+/// The schema as it was written: its order of properties is that in which the model writes them.
+std::string schema_in(std::string_view request) {
+  static thread_local RowReader reader;
+  static const ColumnPath kPath("schema.schema");
+  if (!reader.parse(request)) return {};
+  return reader.select(kPath).value_or("");
+}
+
+Result<Structure> structure_from(const Json& json, std::string_view request) {
   if (!json.is_object()) return bad("schema", "must be an object with \"name\" and \"schema\"");
   ASSAY_OK(only(json, kSchemaMembers, "schema."));
   Structure structure;
   structure.name = text_of(member(json, "name"));
-  structure.schema = dump_json(member(json, "schema"));
+  if (!member(json, "schema").is_object()) return bad("structure.schema", "must be a JSON schema, an object");
+  structure.schema = schema_in(request);
   const Json& strict = member(json, "strict");
   if (!strict.is_null() && !strict.is_boolean()) return bad("schema.strict", "must be true or false");
   if (strict.is_boolean()) structure.strict = strict.get<bool>();
-  ASSAY_OK(check_structure(structure));
   return structure;
 }
 
@@ -48,15 +58,16 @@ Result<CacheWish> cache_from(const Json& json, const Parameters& parameters) {
   return CacheWish{true, std::string(name)};
 }
 
-Json logprobs_to(const std::vector<TokenLogprob>& logprobs) {
-  Json list = Json::array();
+std::string logprobs_to(const std::vector<TokenLogprob>& logprobs) {
+  ListText list;
   for (const auto& token : logprobs) {
-    Json top = Json::array();
+    ListText top;
     for (const auto& alternative : token.top)
-      top.push_back({{"token", alternative.token}, {"logprob", alternative.logprob}});
-    list.push_back({{"token", token.token}, {"logprob", token.logprob}, {"top", std::move(top)}});
+      top.json(ObjectText().text("token", alternative.token).real("logprob", alternative.logprob).end());
+    list.json(
+        ObjectText().text("token", token.token).real("logprob", token.logprob).json("top", top.end()).end());
   }
-  return list;
+  return list.end();
 }
 
 double number_of(const Json& json) {
@@ -75,12 +86,14 @@ std::vector<TokenLogprob> logprobs_back(const Json& list) {
   return logprobs;
 }
 
-Json usage_to(const TokenUsage& usage) {
-  return {{"input", usage.input + usage.cache_write_5m + usage.cache_write_1h},
-          {"cached", usage.cached},
-          {"output", usage.output},
-          {"reasoning", usage.reasoning},
-          {"estimated", usage.estimated}};
+std::string usage_to(const TokenUsage& usage) {
+  return ObjectText()
+      .number("input", usage.input + usage.cache_write_5m + usage.cache_write_1h)
+      .number("cached", usage.cached)
+      .number("output", usage.output)
+      .number("reasoning", usage.reasoning)
+      .flag("estimated", usage.estimated)
+      .end();
 }
 
 Finish finish_from(std::string_view name) {
@@ -105,7 +118,7 @@ Result<Ask> ask_from(std::string_view text) {
     ASSAY_TRY(ask.request.parameters, parameters_from((*json)["params"]));
   }
   if (json->contains("schema")) {
-    ASSAY_TRY(ask.request.structure, structure_from((*json)["schema"]));
+    ASSAY_TRY(ask.request.structure, structure_from((*json)["schema"], text));
   }
   ASSAY_TRY(ask.cache, cache_from(member(*json, "cache"), ask.request.parameters));
   return ask;
@@ -113,17 +126,20 @@ Result<Ask> ask_from(std::string_view text) {
 
 std::string to_json(const Answered& answered) {
   const Reply& reply = answered.reply;
-  Json json = {
-      {"text", reply.text},   {"finish", to_string(reply.finish)}, {"finish_reason", reply.finish_reason},
-      {"model", reply.model}, {"usage", usage_to(answered.usage)}, {"from_cache", answered.from_cache}};
-  if (reply.finish == Finish::refusal) json["refusal"] = reply.refusal;
-  if (!reply.reasoning.empty()) json["reasoning"] = reply.reasoning;
-  if (reply.tool) json["tool"] = {{"name", reply.tool->name}, {"arguments", reply.tool->arguments}};
-  if (!reply.logprobs.empty()) json["logprobs"] = logprobs_to(reply.logprobs);
-  if (!reply.request_id.empty()) json["request_id"] = reply.request_id;
-  if (answered.cost) json["cost"] = static_cast<double>(*answered.cost) * 1e-9;
-  if (!answered.changes.empty()) json["changes"] = answered.changes;
-  return dump_json(json);
+  ObjectText out;
+  out.text("text", reply.text).text("finish", to_string(reply.finish));
+  out.text("finish_reason", reply.finish_reason).text("model", reply.model);
+  out.json("usage", usage_to(answered.usage)).flag("from_cache", answered.from_cache);
+  if (reply.finish == Finish::refusal) out.text("refusal", reply.refusal);
+  if (!reply.reasoning.empty()) out.text("reasoning", reply.reasoning);
+  if (reply.tool)
+    out.json("tool",
+             ObjectText().text("name", reply.tool->name).text("arguments", reply.tool->arguments).end());
+  if (!reply.logprobs.empty()) out.json("logprobs", logprobs_to(reply.logprobs));
+  if (!reply.request_id.empty()) out.text("request_id", reply.request_id);
+  if (answered.cost) out.real("cost", static_cast<double>(*answered.cost) * 1e-9);
+  if (!answered.changes.empty()) out.json("changes", list_of(answered.changes));
+  return out.end();
 }
 
 Result<Answered> answered_from(std::string_view text) {

@@ -5,19 +5,17 @@
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <list>
 #include <random>
 #include <unordered_map>
 
-#include "core/async/on_disk.hpp"
 #include "core/async/scope.hpp"
 #include "core/http/client.hpp"
 #include "core/log.hpp"
 #include "daemon/llm/ask.hpp"
+#include "daemon/llm/kept_replies.hpp"
 #include "daemon/llm/learned.hpp"
-#include "daemon/llm/reply_cache.hpp"
 
 namespace assay::llm {
 
@@ -27,7 +25,6 @@ namespace {
 
 constexpr auto kLongestBackoff = 30'000ms;
 constexpr auto kConnectTimeout = 10'000ms;
-constexpr auto kProbeWait = 120s;       // for the first call with structured output to find out how
 constexpr auto kUnwantedEvery = 100ms;  // how often calls are asked whether they are still wanted
 constexpr int kMostBilled = 4;          // attempts of one call that may cost money without bringing a reply
 constexpr int kMostChanges = 20;        // of one request
@@ -52,6 +49,26 @@ struct Route {
   Endpoint endpoint;
   std::shared_ptr<Account> account;
   std::shared_ptr<Learned> learned;
+};
+
+// A thousand calls wait at once, each in a chain of coroutines: what they carry is on the heap, once.
+using Given = std::shared_ptr<const Answered>;
+
+/// What is to be asked.
+struct Question {
+  std::shared_ptr<const Route> route;
+  Request request;
+  Call call;        ///< of it, for the first attempt, unless its body is empty
+  std::string key;  ///< of the cache; empty: not to be kept
+  Caller caller;
+  Deadline deadline;
+};
+
+/// What is asked in one attempt.
+struct Sending {
+  std::optional<Request> changed;  ///< by what is known of the model
+  Call call;
+  std::vector<std::string> changes;
 };
 
 int64_t most_output(const Request& request, const Model& model) {
@@ -127,8 +144,8 @@ class Broker::Impl {
       accounts_.emplace(name, std::move(account));
     }
     if (options_.cache_folder.empty()) return {};
-    ASSAY_TRY(cache_, ReplyCache::open(options_.cache_folder, options_.cache_bytes));
-    cache_bytes_ = cache_->bytes();
+    ASSAY_TRY(auto cache, ReplyCache::open(options_.cache_folder, options_.cache_bytes));
+    cache_ = std::make_unique<KeptReplies>(executor_, std::move(cache));
     return {};
   }
 
@@ -148,6 +165,7 @@ class Broker::Impl {
     for (const auto& call : calls_) cancel(call);
     scope_.cancel();
     co_await scope_.join();
+    if (cache_) co_await cache_->close();
   }
 
   const Models& models() const { return models_; }
@@ -156,7 +174,7 @@ class Broker::Impl {
     BrokerStatus status = counted_;
     for (const auto& [name, account] : accounts_) status.accounts.push_back(account->status());
     status.calls = calls_.size();
-    status.cache_bytes = cache_bytes_;
+    if (cache_) status.cache_bytes = cache_->bytes();
     return status;
   }
 
@@ -173,7 +191,7 @@ class Broker::Impl {
   struct Flight {
     explicit Flight(asio::any_io_executor executor) : line(executor) {}
     WaitingLine line;
-    std::optional<Result<Answered>> outcome;
+    std::optional<Result<Given>> outcome;
   };
   /// What one attempt came to.
   struct Attempt {
@@ -211,69 +229,78 @@ class Broker::Impl {
     calls_.erase(call);
     ++counted_.outcomes[outcome ? "ok" : std::string(to_string(outcome.error().kind))];
     if (outcome)
-      done(to_json(*outcome));
+      done(to_json(**outcome));
     else
       done(std::unexpected(std::move(outcome).error()));
   }
 
-  Task<Result<Answered>> answered(std::string text, Caller caller) {
+  Task<Result<Given>> answered(std::string text, Caller caller) {
     co_await asio::this_coro::throw_if_cancelled(false);
     if (closing_ || (caller.unwanted && *caller.unwanted)) co_return cancelled();
-    ASSAY_CO_TRY(auto ask, ask_from(text));
-    ASSAY_CO_TRY(auto route, route_to(ask.model));
-    ask.request.model = route.model.name;
-    const bool limited = caller.purse && caller.purse->limited();
-    if (limited && !route.model.prices)
-      co_return fail(ErrorKind::config, "the run has a spend limit, but models.toml has no price for \"" +
-                                            ask.model + "\": give it one, or the run no limit");
-    auto built = build(route.endpoint, ask.request);
-    if (!built) co_return std::unexpected(std::move(built).error());
-    const auto deadline = deadline_of(caller, route);
-    const auto model = ask.model;
-    std::string key;
-    if (ask.cache.on)
-      key = cache_key({"1", route.account->provider().base_url, built->path, ask.cache.name, built->body});
-    // A limit of money holds only if the output has one. What is cut there is not kept, so it is no part of
-    // the key.
-    if (limited && !ask.request.parameters.max_tokens)
-      ask.request.parameters.max_tokens = most_output(ask.request, route.model);
-    auto outcome = co_await maybe_cached(std::move(key), std::move(route), std::move(ask.request),
-                                         std::move(caller), deadline);
-    if (!outcome) co_return std::unexpected(std::move(outcome.error()).with("model " + model));
+    ASSAY_CO_TRY(auto question, question_from(std::exchange(text, {}), std::move(caller)));
+    const auto route = question->route;
+    auto outcome = co_await maybe_cached(std::move(question));
+    if (!outcome) co_return std::unexpected(std::move(outcome.error()).with("model " + route->model.slug));
     co_return outcome;
   }
 
-  Result<Route> route_to(const std::string& slug) {
-    ASSAY_TRY(auto model, models_.find(slug));
-    Route route;
-    route.account = accounts_.at(model.provider);
-    route.endpoint = route.account->provider().endpoint;
-    if (model.api) route.endpoint.dialect = *model.api;
-    if (learned_.size() >= kMostLearned) learned_.clear();
-    auto& learned =
-        learned_[model.provider + "\n" + model.name + "\n" + std::string(to_string(route.endpoint.dialect))];
-    if (!learned) learned = std::make_shared<Learned>(executor_);
-    route.learned = learned;
-    route.model = std::move(model);
-    return route;
+  Result<std::unique_ptr<Question>> question_from(const std::string& text, Caller caller) {
+    ASSAY_TRY(auto ask, ask_from(text));
+    auto made = std::make_unique<Question>();
+    Question& question = *made;
+    ASSAY_TRY(question.route, route_to(ask.model));
+    const Route& route = *question.route;
+    question.request = std::move(ask.request);
+    question.request.model = route.model.name;
+    const bool limited = caller.purse && caller.purse->limited();
+    if (limited && !route.model.prices)
+      return fail(ErrorKind::config, "the run has a spend limit, but models.toml has no price for \"" +
+                                         ask.model + "\": give it one, or the run no limit");
+    ASSAY_TRY(question.call, build(route.endpoint, question.request));
+    if (ask.cache.on)
+      question.key = cache_key(
+          {"1", route.account->provider().base_url, question.call.path, ask.cache.name, question.call.body});
+    // A limit of money holds only if the output has one. What is cut there is not kept, so it is no part of
+    // the key.
+    if (limited && !question.request.parameters.max_tokens) {
+      question.request.parameters.max_tokens = most_output(question.request, route.model);
+      question.call = {};
+    }
+    question.deadline = std::min(caller.deadline, Clock::now() + route.account->provider().give_up);
+    question.caller = std::move(caller);
+    return made;
   }
 
-  static Deadline deadline_of(const Caller& caller, const Route& route) {
-    return std::min(caller.deadline, Clock::now() + route.account->provider().give_up);
+  Result<std::shared_ptr<const Route>> route_to(const std::string& slug) {
+    if (const auto known = routes_.find(slug); known != routes_.end()) return known->second;
+    auto route = std::make_shared<Route>();
+    ASSAY_TRY(route->model, models_.find(slug));
+    const Model& model = route->model;
+    route->account = accounts_.at(model.provider);
+    route->endpoint = route->account->provider().endpoint;
+    if (model.api) route->endpoint.dialect = *model.api;
+    if (routes_.size() >= kMostLearned) {
+      routes_.clear();
+      learned_.clear();
+    }
+    auto& learned =
+        learned_[model.provider + "\n" + model.name + "\n" + std::string(to_string(route->endpoint.dialect))];
+    if (!learned) learned = std::make_shared<Learned>(executor_);
+    route->learned = learned;
+    routes_.emplace(slug, route);
+    return route;
   }
 
   // --- the cache -------------------------------------------------------------------------------------------
 
-  /// `key` empty: not to be kept.
-  Task<Result<Answered>> maybe_cached(std::string key, Route route, Request request, Caller caller,
-                                      Deadline deadline) {
-    if (key.empty())
-      co_return co_await asked(std::move(route), std::move(request), std::move(caller), deadline);
+  Task<Result<Given>> maybe_cached(std::unique_ptr<Question> question) {
+    if (question->key.empty()) co_return co_await asked(std::move(question));
     // Calls of runs with and without a limit may be cut differently.
-    const std::string equal = key + (caller.purse && caller.purse->limited() ? "+" : "");
-    while (flights_.contains(equal)) {
-      const auto flight = flights_.at(equal);
-      const bool landed = co_await flight->line.wait(deadline);
+    const auto& purse = question->caller.purse;
+    const std::string equal = question->key + (purse && purse->limited() ? "+" : "");
+    for (auto found = flights_.find(equal); found != flights_.end(); found = flights_.find(equal)) {
+      const auto flight = found->second;
+      const bool landed = co_await flight->line.wait(question->deadline);
       if (!landed) {
         const bool was_cancelled = co_await is_cancelled();
         if (was_cancelled) co_return cancelled();
@@ -281,85 +308,73 @@ class Broker::Impl {
       }
       if (*flight->outcome) {
         ++counted_.coalesced;
-        co_return given_before(**flight->outcome, route);
+        co_return given_before(***flight->outcome, *question->route);
       }
       if (is_final(flight->outcome->error().kind)) co_return std::unexpected(flight->outcome->error());
     }
     const auto flight = std::make_shared<Flight>(executor_);
     flights_.emplace(equal, flight);
-    auto outcome =
-        co_await kept_or_asked(key, std::move(route), std::move(request), std::move(caller), deadline);
+    auto outcome = co_await kept_or_asked(std::move(question));
     flights_.erase(equal);
-    flight->outcome = outcome;
+    if (flight.use_count() > 1) flight->outcome = outcome;
     flight->line.wake_all();
     co_return outcome;
   }
 
-  static Answered given_before(Answered answered, const Route& route) {
+  static Given given_before(Answered answered, const Route& route) {
     answered.from_cache = true;
     answered.cost = route.model.prices ? std::optional<int64_t>(0) : std::nullopt;
-    return answered;
+    return std::make_shared<const Answered>(std::move(answered));
   }
 
-  Task<Result<Answered>> kept_or_asked(std::string key, Route route, Request request, Caller caller,
-                                       Deadline deadline) {
-    auto kept = co_await find(key);
-    if (kept) {
+  /// Null when nothing is kept, or what is kept cannot be read.
+  static Given given_again(const std::optional<std::string>& kept, const Route& route) {
+    if (!kept) return nullptr;
+    auto answered = answered_from(*kept);
+    return answered ? given_before(std::move(*answered), route) : nullptr;
+  }
+
+  Task<Result<Given>> kept_or_asked(std::unique_ptr<Question> question) {
+    const auto key = question->key;
+    const auto route = question->route;
+    std::optional<std::string> kept;
+    if (cache_) kept = co_await cache_->find(key);
+    if (auto given = given_again(kept, *route)) {
       ++counted_.cache_hits;
-      co_return given_before(std::move(*kept), route);
+      co_return given;
     }
     ++counted_.cache_misses;
-    auto outcome = co_await asked(std::move(route), std::move(request), std::move(caller), deadline);
-    if (outcome && is_good(outcome->reply)) co_await keep(std::move(key), to_json(*outcome));
+    auto outcome = co_await asked(std::move(question));
+    if (cache_ && outcome && is_good((*outcome)->reply)) co_await cache_->keep(key, to_json(**outcome));
     co_return outcome;
-  }
-
-  Task<std::optional<Answered>> find(std::string key) {
-    if (!cache_) co_return std::nullopt;
-    ReplyCache* cache = cache_.get();
-    auto text = co_await on_disk(disk_, [cache, key = std::move(key)] { return cache->find(key); });
-    if (!text) co_return std::nullopt;
-    auto answered = answered_from(*text);
-    if (!answered) co_return std::nullopt;
-    co_return std::move(*answered);
-  }
-
-  Task<> keep(std::string key, std::string text) {
-    if (!cache_) co_return;
-    ReplyCache* cache = cache_.get();
-    cache_bytes_ = co_await on_disk(disk_, [cache, key = std::move(key), text = std::move(text)] {
-      cache->keep(key, text);
-      return cache->bytes();
-    });
   }
 
   // --- asking ----------------------------------------------------------------------------------------------
 
-  Task<Result<Answered>> asked(Route route, Request request, Caller caller, Deadline deadline) {
+  Task<Result<Given>> asked(std::unique_ptr<Question> question) {
+    const auto learned = question->route->learned;
+    const bool is_structured = question->request.structure.has_value();
     bool probing = false;
-    if (request.structure)
-      probing = co_await route.learned->probe(std::min(deadline, Clock::now() + kProbeWait));
-    const auto learned = route.learned;
-    auto outcome = co_await attempts(std::move(route), std::move(request), std::move(caller), deadline);
-    if (probing && outcome) learned->found();
+    if (is_structured) probing = co_await learned->probe(options_.probe_patience, question->deadline);
+    auto outcome = co_await attempts(std::move(question));
+    if (is_structured && outcome) learned->found();
     if (probing && !outcome) learned->gave_up();
     co_return outcome;
   }
 
-  Task<Result<Answered>> attempts(Route route, Request asked, Caller caller, Deadline deadline) {
+  Task<Result<Given>> attempts(std::unique_ptr<Question> question) {
+    const Route& route = *question->route;
     Progress progress;
     progress.ticket = ++tickets_;
-    progress.deadline = deadline;
+    progress.deadline = question->deadline;
     for (;;) {
-      Request request = asked;
-      auto changes = route.learned->apply(request, route.endpoint.dialect);
-      ASSAY_CO_TRY(auto call, build(route.endpoint, request));
-      for (const auto& name : call.left_out) changes.push_back(name + " left out");
-      auto attempt = co_await attempted(route, request, call, caller, progress);
-      if (!attempt) co_return given_up(std::move(attempt).error(), progress);
-      if (attempt->result) co_return answered_with(route, *attempt, std::move(changes));
-      Failure& failure = attempt->result.error();
-      auto next = after(route, request, failure, attempt->renewed_key, progress);
+      ASSAY_CO_TRY(const auto sending, prepared(*question));
+      const Request& request = sending->changed ? *sending->changed : question->request;
+      const auto attempt = co_await attempted(route, request, sending->call, question->caller, progress);
+      if (!attempt) co_return given_up(attempt.error(), progress);
+      if ((*attempt)->result) co_return answered_with(route, **attempt, std::move(sending->changes));
+      Failure& failure = (*attempt)->result.error();
+      auto next = after(route, request, failure, (*attempt)->renewed_key, progress);
       if (!next) co_return std::unexpected(std::move(next).error());
       ++counted_.retries;
       log::debug("a model is asked again", {{"model", route.model.slug}, {"why", failure.error.message}});
@@ -367,6 +382,23 @@ class Broker::Impl {
       const bool slept = co_await sleep_until(*next);
       if (!slept) co_return cancelled();
     }
+  }
+
+  /// What to send now, by all that is known of the model.
+  static Result<std::unique_ptr<Sending>> prepared(Question& question) {
+    const Route& route = *question.route;
+    auto made = std::make_unique<Sending>();
+    Sending& sending = *made;
+    if (route.learned->concerns(question.request)) {
+      sending.changed = question.request;
+      sending.changes = route.learned->apply(*sending.changed, route.endpoint.dialect);
+    }
+    sending.call = std::exchange(question.call, {});
+    if (sending.changed || sending.call.body.empty()) {
+      ASSAY_TRY(sending.call, build(route.endpoint, sending.changed ? *sending.changed : question.request));
+    }
+    for (const auto& name : sending.call.left_out) sending.changes.push_back(name + " left out");
+    return made;
   }
 
   /// When to try again, or why not to.
@@ -416,22 +448,23 @@ class Broker::Impl {
     return std::unexpected(std::move(last));
   }
 
-  static Answered answered_with(const Route& route, Attempt& attempt, std::vector<std::string> changes) {
+  static Given answered_with(const Route& route, Attempt& attempt, std::vector<std::string> changes) {
     Answered answered;
     answered.reply = std::move(*attempt.result);
     answered.usage = attempt.usage;
     if (const auto cost = cost_of(attempt.usage, route.model.prices)) answered.cost = cost->nano_dollars;
     answered.changes = std::move(changes);
-    return answered;
+    return std::make_shared<const Answered>(std::move(answered));
   }
 
   /// One request and its answer. An error: it could not be sent at all.
-  Task<Result<Attempt>> attempted(const Route& route, const Request& request, const Call& call,
-                                  const Caller& caller, const Progress& progress) {
+  Task<Result<std::unique_ptr<Attempt>>> attempted(const Route& route, const Request& request, Call& call,
+                                                   const Caller& caller, const Progress& progress) {
     Purse* const purse = caller.purse.get();
-    const auto worst = worst_cost(request, call, route.model);
-    const int64_t most = purse != nullptr && purse->limited() && worst ? worst->nano_dollars : 0;
-    if (purse != nullptr) {
+    int64_t most = 0;
+    if (purse != nullptr && purse->limited()) {
+      const auto worst = worst_cost(request, call, route.model);
+      most = worst ? worst->nano_dollars : 0;
       auto reserved = co_await purse->reserve(most, progress.deadline);
       if (!reserved) co_return std::unexpected(std::move(reserved).error());
     }
@@ -441,21 +474,29 @@ class Broker::Impl {
       if (purse != nullptr) purse->release(most);
       co_return std::unexpected(std::move(turn).error());
     }
-    auto exchange = co_await http_.exchange(http_request(route, call, turn->key, progress.deadline));
+    auto exchange =
+        co_await http_.exchange(http_request(route, std::move(call), turn->key, progress.deadline));
+    auto attempt = ended(route, request, exchange, *turn, purse, most);
+    if (!attempt) co_return cancelled();
+    co_return attempt;
+  }
+
+  /// What it brought, told to the account and paid; null: it was cancelled.
+  std::unique_ptr<Attempt> ended(const Route& route, const Request& request, http::Exchange& exchange,
+                                 const Account::Turn& turn, Purse* purse, int64_t reserved) {
     const bool abandoned = !exchange.response && exchange.response.error().kind == ErrorKind::cancelled;
-    Attempt attempt = read(route, request, exchange, turn->key);
-    const bool pays =
-        attempt.result.has_value() || attempt.result.error().usage || attempt.result.error().possibly_billed;
+    auto attempt = std::make_unique<Attempt>(read(route, request, exchange, turn.key));
+    const auto& result = attempt->result;
+    const bool pays = result.has_value() || result.error().usage || result.error().possibly_billed;
     Account::Ending ending;
     if (exchange.response) ending.headers = &exchange.response->headers;
-    if (!attempt.result) ending.failure = &attempt.result.error();
-    if (pays) ending.usage = &attempt.usage;
+    if (!attempt->result) ending.failure = &attempt->result.error();
+    if (pays) ending.usage = &attempt->usage;
     ending.timed_out = exchange.timed_out;
     ending.abandoned = abandoned;
-    attempt.renewed_key = route.account->finish(*turn, ending);
-    settle(purse, most, pays, attempt.usage, route.model);
-    if (abandoned) co_return cancelled();
-    co_return attempt;
+    attempt->renewed_key = route.account->finish(turn, ending);
+    settle(purse, reserved, pays, attempt->usage, route.model);
+    return abandoned ? nullptr : std::move(attempt);
   }
 
   void settle(Purse* purse, int64_t reserved, bool pays, const TokenUsage& usage, const Model& model) {
@@ -469,14 +510,14 @@ class Broker::Impl {
     counted_.spend = all_.spend();
   }
 
-  static http::Request http_request(const Route& route, const Call& call, const std::string& key,
+  static http::Request http_request(const Route& route, Call call, const std::string& key,
                                     Deadline deadline) {
     const Provider& provider = route.account->provider();
     http::Request request;
     request.method = "POST";
     request.url = provider.base_url + call.path;
-    request.body = call.body;
-    request.headers = call.headers;
+    request.body = std::move(call.body);
+    request.headers = std::move(call.headers);
     if (!key.empty()) request.headers.emplace_back(call.key_header, call.key_prefix + key);
     request.ca_file = provider.ca_file;
     const auto left =
@@ -486,6 +527,7 @@ class Broker::Impl {
     request.response_limit_bytes = kResponseLimit;
     request.multiplex = true;
     request.send_once = true;
+    request.one_of_many = true;
     return request;
   }
 
@@ -493,11 +535,12 @@ class Broker::Impl {
                       const std::string& key) {
     Attempt attempt;
     if (exchange.response) {
-      Answer answer{exchange.response->status, exchange.response->headers,
+      Answer answer{exchange.response->status, std::move(exchange.response->headers),
                     std::move(exchange.response->body)};
       const auto now =
           std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
       attempt.result = decode(route.endpoint.dialect, answer, now, key);
+      exchange.response->headers = std::move(answer.headers);  // say what the account may do
     } else {
       Error error = std::move(exchange.response.error());
       if (exchange.timed_out) error.kind = ErrorKind::timeout;
@@ -519,15 +562,14 @@ class Broker::Impl {
   std::map<std::string, std::shared_ptr<Account>> accounts_;
   std::unordered_map<std::string, std::shared_ptr<Learned>> learned_;
   std::unordered_map<std::string, std::shared_ptr<Flight>> flights_;
-  std::unique_ptr<ReplyCache> cache_;  ///< used on the thread of disk_ only
-  int64_t cache_bytes_ = 0;
+  std::unordered_map<std::string, std::shared_ptr<const Route>> routes_;  ///< by slug
+  std::unique_ptr<KeptReplies> cache_;
   Purse all_{executor_, std::nullopt};
   BrokerStatus counted_;
   std::list<Active> calls_;
   uint64_t tickets_ = 0;
   bool watching_ = false;
   bool closing_ = false;
-  asio::thread_pool disk_{1};
   Scope scope_;
 };
 

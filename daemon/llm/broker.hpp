@@ -44,6 +44,9 @@ struct BrokerOptions {
   int64_t cache_bytes = int64_t{1} << 30;
   std::chrono::milliseconds first_backoff{500};   ///< doubled by every failure, up to 30 s
   std::chrono::milliseconds probe_after{60'000};  ///< how often a paused account is tried
+  /// How long calls with structured output wait for the first one to find out how. What an endpoint does not
+  /// take it refuses at once; an answer takes as long as it takes to write.
+  std::chrono::milliseconds probe_patience{100};
 };
 
 /// Everything runs on the executor, on which it is also called. close() must be awaited before it goes.

@@ -33,7 +33,7 @@ bool asks_in_words(const Request& request) {
                                request.structure->mode == StructureMode::prompt);
 }
 
-Result<Json> own_body(Dialect dialect, const Request& request, std::vector<std::string>& left_out) {
+Result<std::string> own_body(Dialect dialect, const Request& request, std::vector<std::string>& left_out) {
   switch (dialect) {
     case Dialect::openai_chat:
       return chat::body(request, left_out);
@@ -46,18 +46,21 @@ Result<Json> own_body(Dialect dialect, const Request& request, std::vector<std::
 }
 
 /// What is forwarded, overridden by what the request says; two objects of one name are joined.
-Result<Json> joined(const std::string& forwarded, Json own) {
-  auto body = parse_json(forwarded);
-  if (!body || !body->is_object())
+Result<std::string> joined(const std::string& forwarded, std::string own) {
+  if (forwarded == "{}") return own;
+  using Ordered = nlohmann::ordered_json;  // for the schema
+  const auto checked = parse_json(forwarded);
+  if (!checked || !checked->is_object())
     return fail(ErrorKind::config, "forwarded parameters: must be a JSON object");
-  for (auto& [name, value] : own.items()) {
-    Json& place = (*body)[name];
+  Ordered body = Ordered::parse(forwarded);
+  for (auto& [name, value] : Ordered::parse(own).items()) {
+    Ordered& place = body[name];
     if (place.is_object() && value.is_object())
       place.update(value);
     else
       place = std::move(value);
   }
-  return body;
+  return body.dump(-1, ' ', false, Ordered::error_handler_t::replace);
 }
 
 Result<std::string> query_of(const Endpoint& endpoint) {
@@ -154,11 +157,10 @@ Result<Call> build(const Endpoint& endpoint, const Request& request) {
   ASSAY_TRY(const auto query, query_of(endpoint));
   call.path = std::string(kPaths.at(static_cast<size_t>(endpoint.dialect))) + query;
   set_headers(call, endpoint);
-  ASSAY_TRY(auto own,
-            own_body(endpoint.dialect, asks_in_words(request) ? with_schema_in_words(request) : request,
-                     call.left_out));
-  ASSAY_TRY(const auto body, joined(request.parameters.forwarded, std::move(own)));
-  call.body = dump_json(body);
+  auto own = asks_in_words(request) ? own_body(endpoint.dialect, with_schema_in_words(request), call.left_out)
+                                    : own_body(endpoint.dialect, request, call.left_out);
+  if (!own) return std::unexpected(std::move(own).error());
+  ASSAY_TRY(call.body, joined(request.parameters.forwarded, std::move(*own)));
   return call;
 }
 

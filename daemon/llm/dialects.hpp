@@ -29,18 +29,18 @@ class Reading {
 };
 
 namespace chat {
-/// The body; names what it leaves out.
-Result<Json> body(const Request& request, std::vector<std::string>& left_out);
+/// The body, a JSON object; names what it leaves out. The schema is one: it was checked.
+Result<std::string> body(const Request& request, std::vector<std::string>& left_out);
 std::expected<Reply, Failure> read(const Json& body, const Reading& reading);
 }  // namespace chat
 
 namespace responses {
-Result<Json> body(const Request& request, std::vector<std::string>& left_out);
+Result<std::string> body(const Request& request, std::vector<std::string>& left_out);
 std::expected<Reply, Failure> read(const Json& body, const Reading& reading);
 }  // namespace responses
 
 namespace anthropic {
-Result<Json> body(const Request& request, std::vector<std::string>& left_out);
+Result<std::string> body(const Request& request, std::vector<std::string>& left_out);
 std::expected<Reply, Failure> read(const Json& body, const Reading& reading);
 }  // namespace anthropic
 

@@ -1,15 +1,20 @@
 #include "daemon/llm/exchange.hpp"
 
+#include <algorithm>
+
 #include "daemon/llm/quote.hpp"
-#include "daemon/llm/words.hpp"
 
 namespace assay::llm {
 namespace {
 
 constexpr size_t kRequestIdBytes = 128;
 
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
 bool same_name(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && lower(a) == lower(b);
+  return std::ranges::equal(a, b, {}, [](char c) { return lower(c); }, [](char c) { return lower(c); });
 }
 
 std::string_view trimmed(std::string_view text) {

@@ -42,13 +42,14 @@ std::optional<bool> Learned::learn(const Request& request, const Failure& failur
   return true;
 }
 
-Task<bool> Learned::probe(Deadline until) {
+Task<bool> Learned::probe(std::chrono::milliseconds patience, Deadline deadline) {
   while (!settled_ && probing_) {
-    const bool woken = co_await line_.wait(until);
+    const bool woken = co_await line_.wait(std::min(since_ + patience, deadline));
     if (!woken) co_return false;
   }
   if (settled_) co_return false;
   probing_ = true;
+  since_ = Clock::now();
   co_return true;
 }
 

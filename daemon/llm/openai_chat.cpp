@@ -5,52 +5,63 @@
 #include "daemon/llm/dialects.hpp"
 #include "daemon/llm/logprobs.hpp"
 #include "daemon/llm/members.hpp"
+#include "daemon/llm/object_text.hpp"
 #include "daemon/llm/words.hpp"
 
 namespace assay::llm::chat {
 namespace {
 
-Json content_of(const Message& message) {
-  if (message.parts.size() == 1 && message.parts.front().type == Part::Type::text)
-    return message.parts.front().text;
-  Json parts = Json::array();
-  for (const auto& part : message.parts) {
-    if (part.type == Part::Type::text)
-      parts.push_back({{"type", "text"}, {"text", part.text}});
-    else
-      parts.push_back({{"type", "image_url"}, {"image_url", {{"url", part.text}}}});
-  }
-  return parts;
+std::string part_of(const Part& part) {
+  if (part.type == Part::Type::text) return ObjectText().text("type", "text").text("text", part.text).end();
+  return ObjectText()
+      .text("type", "image_url")
+      .json("image_url", ObjectText().text("url", part.text).end())
+      .end();
 }
 
-void set_parameters(Json& body, const Parameters& parameters) {
-  if (parameters.temperature) body["temperature"] = *parameters.temperature;
-  if (parameters.top_p) body["top_p"] = *parameters.top_p;
+std::string message_of(const Message& message) {
+  ObjectText out;
+  out.text("role", to_string(message.role));
+  if (message.parts.size() == 1 && message.parts.front().type == Part::Type::text)
+    return out.text("content", message.parts.front().text).end();
+  ListText parts;
+  for (const auto& part : message.parts) parts.json(part_of(part));
+  return out.json("content", parts.end()).end();
+}
+
+void set_parameters(ObjectText& body, const Parameters& parameters) {
+  if (parameters.temperature) body.real("temperature", *parameters.temperature);
+  if (parameters.top_p) body.real("top_p", *parameters.top_p);
   if (parameters.max_tokens) {
     const bool old_name = parameters.max_tokens_name == MaxTokensName::max_tokens;
-    body[old_name ? "max_tokens" : "max_completion_tokens"] = *parameters.max_tokens;
+    body.number(old_name ? "max_tokens" : "max_completion_tokens", *parameters.max_tokens);
   }
-  if (parameters.seed) body["seed"] = *parameters.seed;
-  if (!parameters.stop.empty()) body["stop"] = parameters.stop;
-  if (!parameters.reasoning_effort.empty()) body["reasoning_effort"] = parameters.reasoning_effort;
+  if (parameters.seed) body.number("seed", *parameters.seed);
+  if (!parameters.stop.empty()) body.json("stop", list_of(parameters.stop));
+  if (!parameters.reasoning_effort.empty()) body.text("reasoning_effort", parameters.reasoning_effort);
   if (!parameters.top_logprobs) return;
-  body["logprobs"] = true;
-  if (*parameters.top_logprobs > 0) body["top_logprobs"] = *parameters.top_logprobs;
+  body.flag("logprobs", true);
+  if (*parameters.top_logprobs > 0) body.number("top_logprobs", *parameters.top_logprobs);
 }
 
-void set_structure(Json& body, const Structure& structure, Json schema) {
+void set_structure(ObjectText& body, const Structure& structure) {
   if (structure.mode == StructureMode::json_object) {
-    body["response_format"] = {{"type", "json_object"}};
+    body.json("response_format", R"({"type":"json_object"})");
   } else if (structure.mode == StructureMode::schema) {
-    body["response_format"] = {
-        {"type", "json_schema"},
-        {"json_schema",
-         {{"name", structure.name}, {"strict", structure.strict}, {"schema", std::move(schema)}}}};
+    const auto schema = ObjectText()
+                            .text("name", structure.name)
+                            .flag("strict", structure.strict)
+                            .json("schema", structure.schema)
+                            .end();
+    body.json("response_format", ObjectText().text("type", "json_schema").json("json_schema", schema).end());
   } else if (structure.mode == StructureMode::tool) {
-    Json function = {{"name", structure.name}, {"parameters", std::move(schema)}};
-    if (structure.strict) function["strict"] = true;  // local servers refuse what they do not know
-    body["tools"] = Json::array({{{"type", "function"}, {"function", std::move(function)}}});
-    body["tool_choice"] = {{"type", "function"}, {"function", {{"name", structure.name}}}};
+    ObjectText function;
+    function.text("name", structure.name).json("parameters", structure.schema);
+    if (structure.strict) function.flag("strict", true);  // local servers refuse what they do not know
+    const auto tool = ObjectText().text("type", "function").json("function", function.end()).end();
+    body.json("tools", "[" + tool + "]");
+    const auto name = ObjectText().text("name", structure.name).end();
+    body.json("tool_choice", ObjectText().text("type", "function").json("function", name).end());
   }
 }
 
@@ -99,16 +110,15 @@ const Json& called_function(const Json& message) {
 
 }  // namespace
 
-Result<Json> body(const Request& request, std::vector<std::string>& /*left_out*/) {
-  Json body = {{"model", request.model}};
-  for (const auto& message : request.messages)
-    body["messages"].push_back({{"role", to_string(message.role)}, {"content", content_of(message)}});
+Result<std::string> body(const Request& request, std::vector<std::string>& /*left_out*/) {
+  ObjectText body;
+  body.text("model", request.model);
+  ListText messages;
+  for (const auto& message : request.messages) messages.json(message_of(message));
+  body.json("messages", messages.end());
   set_parameters(body, request.parameters);
-  if (request.structure) {
-    ASSAY_TRY(auto schema, parse_json(request.structure->schema));
-    set_structure(body, *request.structure, std::move(schema));
-  }
-  return body;
+  if (request.structure) set_structure(body, *request.structure);
+  return body.end();
 }
 
 std::expected<Reply, Failure> read(const Json& body, const Reading& reading) {

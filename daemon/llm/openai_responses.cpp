@@ -5,53 +5,62 @@
 #include "daemon/llm/dialects.hpp"
 #include "daemon/llm/logprobs.hpp"
 #include "daemon/llm/members.hpp"
+#include "daemon/llm/object_text.hpp"
 
 namespace assay::llm::responses {
 namespace {
 
-Json content_of(const Message& message) {
+std::string message_of(const Message& message) {
+  ObjectText out;
+  out.text("role", to_string(message.role));
   if (message.parts.size() == 1 && message.parts.front().type == Part::Type::text)
-    return message.parts.front().text;
-  Json parts = Json::array();
+    return out.text("content", message.parts.front().text).end();
+  ListText parts;
   const char* const text_type = message.role == Role::assistant ? "output_text" : "input_text";
   for (const auto& part : message.parts) {
     if (part.type == Part::Type::text)
-      parts.push_back({{"type", text_type}, {"text", part.text}});
+      parts.json(ObjectText().text("type", text_type).text("text", part.text).end());
     else
-      parts.push_back({{"type", "input_image"}, {"image_url", part.text}});
+      parts.json(ObjectText().text("type", "input_image").text("image_url", part.text).end());
   }
-  return parts;
+  return out.json("content", parts.end()).end();
 }
 
-void set_parameters(Json& body, const Parameters& parameters, std::vector<std::string>& left_out) {
-  if (parameters.temperature) body["temperature"] = *parameters.temperature;
-  if (parameters.top_p) body["top_p"] = *parameters.top_p;
-  if (parameters.max_tokens) body["max_output_tokens"] = *parameters.max_tokens;
-  if (!parameters.reasoning_effort.empty()) body["reasoning"] = {{"effort", parameters.reasoning_effort}};
+void set_parameters(ObjectText& body, const Parameters& parameters, std::vector<std::string>& left_out) {
+  if (parameters.temperature) body.real("temperature", *parameters.temperature);
+  if (parameters.top_p) body.real("top_p", *parameters.top_p);
+  if (parameters.max_tokens) body.number("max_output_tokens", *parameters.max_tokens);
+  if (!parameters.reasoning_effort.empty())
+    body.json("reasoning", ObjectText().text("effort", parameters.reasoning_effort).end());
   if (parameters.top_logprobs) {
-    body["include"] = Json::array({"message.output_text.logprobs"});
-    if (*parameters.top_logprobs > 0) body["top_logprobs"] = *parameters.top_logprobs;
+    body.json("include", R"(["message.output_text.logprobs"])");
+    if (*parameters.top_logprobs > 0) body.number("top_logprobs", *parameters.top_logprobs);
   }
   if (parameters.seed) left_out.emplace_back("seed");
   if (!parameters.stop.empty()) left_out.emplace_back("stop");
 }
 
-void set_structure(Json& body, const Structure& structure, Json schema) {
+void set_structure(ObjectText& body, const Structure& structure) {
   if (structure.mode == StructureMode::json_object) {
-    body["text"] = {{"format", {{"type", "json_object"}}}};
+    body.json("text", R"({"format":{"type":"json_object"}})");
   } else if (structure.mode == StructureMode::schema) {
-    body["text"] = {{"format",
-                     {{"type", "json_schema"},
-                      {"name", structure.name},
-                      {"strict", structure.strict},
-                      {"schema", std::move(schema)}}}};
+    const auto format = ObjectText()
+                            .text("type", "json_schema")
+                            .text("name", structure.name)
+                            .flag("strict", structure.strict)
+                            .json("schema", structure.schema)
+                            .end();
+    body.json("text", ObjectText().json("format", format).end());
   } else if (structure.mode == StructureMode::tool) {
     // Here tools are strict unless they say that they are not.
-    body["tools"] = Json::array({{{"type", "function"},
-                                  {"name", structure.name},
-                                  {"strict", structure.strict},
-                                  {"parameters", std::move(schema)}}});
-    body["tool_choice"] = {{"type", "function"}, {"name", structure.name}};
+    const auto tool = ObjectText()
+                          .text("type", "function")
+                          .text("name", structure.name)
+                          .flag("strict", structure.strict)
+                          .json("parameters", structure.schema)
+                          .end();
+    body.json("tools", "[" + tool + "]");
+    body.json("tool_choice", ObjectText().text("type", "function").text("name", structure.name).end());
   }
 }
 
@@ -99,18 +108,17 @@ void take_reasoning(const Json& item, Reply& reply) {
 
 }  // namespace
 
-Result<Json> body(const Request& request, std::vector<std::string>& left_out) {
-  Json body = {{"model", request.model}};
-  for (const auto& message : request.messages)
-    body["input"].push_back({{"role", to_string(message.role)}, {"content", content_of(message)}});
+Result<std::string> body(const Request& request, std::vector<std::string>& left_out) {
+  ObjectText body;
+  body.text("model", request.model);
+  ListText messages;
+  for (const auto& message : request.messages) messages.json(message_of(message));
+  body.json("input", messages.end());
   set_parameters(body, request.parameters, left_out);
-  if (request.structure) {
-    ASSAY_TRY(auto schema, parse_json(request.structure->schema));
-    set_structure(body, *request.structure, std::move(schema));
-  }
+  if (request.structure) set_structure(body, *request.structure);
   ASSAY_TRY(const auto forwarded, parse_json(request.parameters.forwarded));
-  if (member(forwarded, "store").is_null()) body["store"] = false;
-  return body;
+  if (member(forwarded, "store").is_null()) body.flag("store", false);
+  return body.end();
 }
 
 std::expected<Reply, Failure> read(const Json& body, const Reading& reading) {

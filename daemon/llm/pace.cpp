@@ -55,7 +55,7 @@ double Pace::sent(double amount, Instant now) {
   return sent_;
 }
 
-void Pace::learn(const Allowance& allowance, double mark, Seconds latency, Instant now) {
+void Pace::learn(const Allowance& allowance, double mark, Seconds latency, Instant now, Time wall) {
   if (!allowance.remaining) return;
   remaining_ = static_cast<double>(*allowance.remaining);
   most_ = std::max(most_, remaining_);
@@ -64,9 +64,16 @@ void Pace::learn(const Allowance& allowance, double mark, Seconds latency, Insta
   left_ = std::max(remaining_ - (sent_ - mark), remaining_ / 2);
   tau_ = std::max(kTau, 2 * latency.count());
   // More than half of what can remain must not be needed to use all that is given.
-  if (limit_ > 0) tau_ = std::clamp(most_ / 2 / (limit_ / kWindow), kShortestTau, tau_);
+  if (limit_ > 0) tau_ = std::clamp(capacity(allowance, wall) / 2 / (limit_ / kWindow), kShortestTau, tau_);
   known_ = true;
   share_out(now);
+}
+
+/// What can remain: now, and what comes until there is no more to come. Where that is not said, the most that
+/// ever remained.
+double Pace::capacity(const Allowance& allowance, Time wall) const {
+  if (!allowance.limit || !allowance.reset) return most_;
+  return remaining_ + std::max(0.0, Seconds(*allowance.reset - wall).count()) * limit_ / kWindow;
 }
 
 void Pace::share_out(Instant now) {

@@ -4,7 +4,8 @@
 // of the key. Each worker spends it at the rate remaining / tau, tau being seconds. With n workers what
 // remains settles where n * remaining / tau is what the provider gives a second: all of it is used, nothing
 // is refused, a change is followed within a few tau, and every worker has the same share because all see the
-// same number. No worker knows of another, nor what the limits are.
+// same number. No worker knows of another, nor what the limits are. Tau is so short that half of what can
+// remain is enough for it: a bucket of a second's worth is spent in half a second.
 #pragma once
 
 #include <chrono>
@@ -49,12 +50,15 @@ class Pace {
   double sent(double amount, Instant now);
   /// The request took `actual` instead of `estimated`.
   void correct(double estimated, double actual) { configured_.give_back(estimated - actual); }
-  /// What an answer says. `mark`: what sent() returned for its request; `latency`: of answers lately.
-  void learn(const Allowance& allowance, double mark, std::chrono::duration<double> latency, Instant now);
+  /// What an answer says. `mark`: what sent() returned for its request; `latency`: of answers lately; `wall`:
+  /// now, on the clock that `allowance` tells the time by.
+  void learn(const Allowance& allowance, double mark, std::chrono::duration<double> latency, Instant now,
+             Time wall);
   /// Whether the last answer said that less than `amount` remained.
   bool exhausted(double amount) const { return known_ && remaining_ < amount; }
 
  private:
+  double capacity(const Allowance& allowance, Time wall) const;
   void share_out(Instant now);
 
   TokenBucket configured_;

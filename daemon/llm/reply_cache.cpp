@@ -27,6 +27,7 @@ constexpr std::array<const char*, 4> kSql = {
 
 constexpr const char* kSchema =
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 16777216;"
+    "PRAGMA wal_autocheckpoint = 4000;"
     "CREATE TABLE IF NOT EXISTS reply (key TEXT PRIMARY KEY, value BLOB NOT NULL, bytes INTEGER NOT NULL,"
     " used INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS reply_used ON reply (used, bytes);";

@@ -30,6 +30,16 @@ class ReplyCache {
   std::optional<std::string> find(const std::string& key);
   /// Failing to is told once by a warning. What is larger than an eighth of the limit is not kept.
   void keep(const std::string& key, const std::string& value);
+  /// What `work` finds and keeps is one transaction. `writes`: it keeps something.
+  template <class Work>
+  void together(bool writes, Work work) {
+    const bool begun = run(writes ? "BEGIN IMMEDIATE" : "BEGIN");
+    work();
+    if (begun && !run("COMMIT")) {
+      warn("replies could not be kept");
+      run("ROLLBACK");
+    }
+  }
   /// Of all entries, as far as this process knows.
   int64_t bytes() const { return bytes_; }
 

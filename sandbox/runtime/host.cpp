@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <cerrno>
 #include <csignal>
@@ -71,6 +72,12 @@ Task<Result<void>> Host::start(SpawnerClient* spawner, int host_fd, JailAccess a
     kill(reason);
   }
   append_initialize_request(out_, 0, *program_);
+  if (is_plugin()) {
+    ASSAY_CO_TRY(progress_, ProgressPage::make());
+    const ssize_t sent = progress_->send_with(stream_.native_handle(), out_);
+    if (sent < 0) co_return fail_errno(ErrorKind::internal, "the host cannot be written to", errno);
+    out_begin_ = static_cast<size_t>(sent);
+  }
   flush();
   // The host says itself when the top level breaks its limits.
   load_since_ = standstill_.mark();
@@ -165,7 +172,8 @@ bool Host::take_answer(HostAnswer answer) {
   Outcome outcome = flight.is_cancelled ? late() : std::move(answer.outcome);
   outcome = excuse(std::move(outcome), flight.since);
   if (flight.work.is_unwanted()) outcome = Outcome::errored(ErrorKind::cancelled, "nobody wants it any more");
-  if (!is_concurrent() && !flights_.empty()) begin(flights_.begin()->second);
+  if (!is_concurrent() && !flights_.empty() && flights_.begin()->second.since == Clock::time_point{})
+    begin(flights_.begin()->second, standstill_.mark());
   flight.work.done(std::move(outcome));
   return true;
 }
@@ -252,7 +260,16 @@ void Host::completed(int64_t evaluation, int64_t id, size_t bytes, const Result<
     append_completion(out_, id, fail(ErrorKind::config, "the model's answer is larger than 15 MiB"));
   else
     append_completion(out_, id, reply);
-  flush();
+  flush_soon();
+}
+
+/// Once for all that comes in one turn of the loop.
+void Host::flush_soon() {
+  if (std::exchange(flushes_soon_, true)) return;
+  asio::post(executor_, [self = shared_from_this()] {
+    self->flushes_soon_ = false;
+    self->flush();
+  });
 }
 
 void Host::note_progress() {
@@ -286,11 +303,11 @@ void Host::send(Work work) {
   company_ = std::min(company_, work.company);
   Flight& flight = flights_.emplace_hint(flights_.end(), id, Flight{std::move(work)})->second;
   if (flights_.size() == 1) last_progress_ = last_active_ = Clock::now();
-  if (is_concurrent() || flights_.size() == 1) begin(flight);
+  if (is_concurrent() || flights_.size() == 1) begin(flight, standstill_.mark());
 }
 
 void Host::flush() {
-  if (waiting_to_write_) return;
+  if (waiting_to_write_ || !stream_.is_open()) return;
   while (out_begin_ < out_.size()) {
     const ssize_t count = ::send(stream_.native_handle(), out_.data() + out_begin_, out_.size() - out_begin_,
                                  MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -312,12 +329,28 @@ void Host::flush() {
   out_begin_ = 0;
 }
 
-void Host::begin(Flight& flight) {
-  flight.since = standstill_.mark();
+void Host::begin(Flight& flight, Clock::time_point since) {
+  flight.since = since;
   // One of several is cancelled first; else the host ends by itself what is late, or is killed.
   const auto grace = is_concurrent() ? Clock::duration::zero() : wire::kKillGrace;
   flight.deadline = flight.since + program_->limits.wall + grace;
   arm(flight.deadline);
+}
+
+/// The flight that a host which evaluates in order is at; end() when it has none.
+Host::Flights::const_iterator Host::current() const {
+  const auto found = progress_ ? flights_.find(progress_->evaluation()) : flights_.end();
+  return found == flights_.end() ? flights_.begin() : found;
+}
+
+/// Those before the current flight have ended, but their answers are not written yet. Its time counts from
+/// when it was first seen at the latest, whatever the host says.
+void Host::look() {
+  if (is_concurrent() || flights_.empty()) return;
+  Flight& at = flights_.at(current()->first);
+  if (at.since != Clock::time_point{}) return;
+  const auto now = standstill_.mark();
+  begin(at, std::clamp(progress_->began(), std::min(flights_.begin()->second.since, now), now));
 }
 
 /// What may have stayed behind of it in the host goes with the host.
@@ -338,7 +371,10 @@ void Host::conclude(Flight& flight) {
 Deadline Host::next_deadline() const {
   if (!ready_) return load_deadline_;
   if (flights_.empty()) return Deadline::max();
-  if (!is_concurrent()) return flights_.begin()->second.deadline;
+  if (!is_concurrent()) {
+    const Flight& at = current()->second;
+    return at.since == Clock::time_point{} ? flights_.begin()->second.deadline : at.deadline;
+  }
   Deadline next = Deadline::max();
   for (const auto& [id, flight] : flights_) next = std::min(next, flight.deadline);
   return next;
@@ -353,12 +389,14 @@ void Host::arm(Deadline deadline) {
   deadline_timer_.async_wait([self = shared_from_this()](boost::system::error_code error) {
     if (error) return;
     self->deadline_armed_ = false;
+    self->look();
     if (Clock::now() >= self->next_deadline()) self->deadline_passed();
     self->arm(self->next_deadline());
   });
 }
 
 void Host::deadline_passed() {
+  if (!is_concurrent() && !flights_.empty()) late_id_ = current()->first;
   if (!ready_ || !is_concurrent()) return kill(Kill::timeout);
   const auto now = Clock::now();
   for (auto& [id, flight] : flights_) {
@@ -395,6 +433,7 @@ void Host::kill(Kill reason) {
 
 Task<Outcome> Host::end(SpawnerClient* spawner) {
   if (killed_ == Kill::none && pidfd_) syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
+  look();
   ready_ = false;
   deadline_timer_.cancel();
   boost::system::error_code ignored;
@@ -408,7 +447,8 @@ Task<Outcome> Host::end(SpawnerClient* spawner) {
 
 /// The flight that the host died of, if it died of one; end() when it could be any of several.
 Host::Flights::const_iterator Host::guilty() const {
-  if (!is_concurrent() || flights_.size() == 1) return flights_.begin();
+  if (!is_concurrent() && killed_ != Kill::timeout) return current();
+  if (flights_.size() == 1) return flights_.begin();
   return killed_ == Kill::timeout ? flights_.find(late_id_) : flights_.end();
 }
 

@@ -20,6 +20,7 @@
 #include "sandbox/runtime/completions.hpp"
 #include "sandbox/runtime/language.hpp"
 #include "sandbox/runtime/program.hpp"
+#include "sandbox/runtime/progress_page.hpp"
 #include "sandbox/runtime/spawner_client.hpp"
 #include "sandbox/runtime/standstill.hpp"
 
@@ -39,9 +40,10 @@ struct Work {
 };
 
 /// What has been given to a host and has no answer yet is its flights. Most hosts evaluate one after the
-/// other and answer in order: the time of a flight begins when it is the first. Others (`concurrent`) have
-/// many under way and answer in any order: there it begins when it is sent. Owned by shared pointers: its
-/// handlers keep it alive.
+/// other and answer in order: the time of a flight begins when it is the first. One of plugins writes several
+/// answers at once, and so may be at a later one than the first: a page that it shares says which it is at,
+/// and since when. Others (`concurrent`) have many under way and answer in any order: there the time begins
+/// when it is sent. Owned by shared pointers: its handlers keep it alive.
 class Host : public std::enable_shared_from_this<Host> {
  public:
   /// How a host has a candidate run: Pool::submit.
@@ -98,7 +100,7 @@ class Host : public std::enable_shared_from_this<Host> {
  private:
   struct Flight {
     Work work;
-    Clock::time_point since{};  ///< when its time began
+    Clock::time_point since{};  ///< when its time began; not yet: 0
     Deadline deadline = Deadline::max();
     bool is_cancelled = false;  ///< the host was told; `deadline` is how long it may take over that
     // Of its completions that are under way, for which its time stands still.
@@ -122,7 +124,10 @@ class Host : public std::enable_shared_from_this<Host> {
   void note_progress();
   bool is_concurrent() const { return concurrent_ > 1; }
   bool reads_in_order() const;
-  void begin(Flight& flight);
+  void flush_soon();
+  void begin(Flight& flight, Clock::time_point since);
+  Flights::const_iterator current() const;
+  void look();
   void cancel(int64_t id, Flight& flight);
   static void conclude(Flight& flight);
   Deadline next_deadline() const;
@@ -141,6 +146,7 @@ class Host : public std::enable_shared_from_this<Host> {
   Standstill& standstill_;
   uint64_t jail_id_ = 0;
   UniqueFd pidfd_, listener_;
+  std::unique_ptr<ProgressPage> progress_;  // of plugins
   asio::posix::stream_descriptor stream_;
   asio::steady_timer deadline_timer_;
   bool deadline_armed_ = false;
@@ -157,6 +163,7 @@ class Host : public std::enable_shared_from_this<Host> {
   std::string out_;            // frames not yet written
   size_t out_begin_ = 0;
   bool waiting_to_write_ = false;
+  bool flushes_soon_ = false;
   Clock::time_point load_since_{};
   Deadline load_deadline_{};
 

@@ -10,13 +10,17 @@
 //   assay-host MODE GROUPS|probe
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <deque>
 #include <filesystem>
 #include <string>
@@ -41,6 +45,9 @@ using namespace wire;
 constexpr const char* kPluginFolder = "/assay/plugin";  // sandbox/jail/root.hpp
 constexpr uint64_t kOwnMemory = 64U << 20;              // beside what the evaluator may have
 constexpr size_t kReadSize = 256U << 10;
+// How much, and how long, answers are gathered while there is more to evaluate.
+constexpr size_t kGathered = 64U << 10;
+constexpr auto kGathering = 200us;
 
 /// Where the library is for us.
 struct Place {
@@ -84,7 +91,8 @@ class Host {
     while (true) {
       while (const auto frame = frames_.next()) take(*frame);
       if (frames_.broken()) _exit(kExitProtocol);
-      write_out();  // of initialize
+      if (session_) settle();
+      write_out();
       wait();
     }
   }
@@ -105,12 +113,31 @@ class Host {
     if (ready[0].revents != 0) read_more();
   }
 
+  /// The first bytes come with the page that shows our progress.
   void read_more() {
-    char* const room = frames_.prepare(kReadSize);
-    const ssize_t count = read(kProtocolFd, room, kReadSize);
+    iovec room{frames_.prepare(kReadSize), kReadSize};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &room;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t count = session_ ? read(kProtocolFd, room.iov_base, room.iov_len)
+                                   : recvmsg(kProtocolFd, &message, MSG_CMSG_CLOEXEC);
     if (count < 0 && errno == EINTR) return;
     if (count <= 0) _exit(0);  // the pool has gone
+    const cmsghdr* const header = session_ ? nullptr : CMSG_FIRSTHDR(&message);
+    if (header != nullptr && header->cmsg_type == SCM_RIGHTS) map_progress(*header);
     frames_.commit(static_cast<size_t>(count));
+  }
+
+  void map_progress(const cmsghdr& header) {
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(&header), sizeof fd);
+    void* const page = mmap(nullptr, kProgressSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED) _exit(errno);
+    close(fd);
+    progress_ = static_cast<Progress*>(page);
   }
 
   void take(std::string_view frame) {
@@ -124,7 +151,7 @@ class Host {
         return initialize(*message);
       case Kind::evaluate:
         waiting_.emplace_back(message->id, message->params);
-        return settle();
+        return;  // with all others that came with it
       case Kind::cancel:
         settle();  // what is done already is not cancelled
         session_->cancel(message->id);
@@ -135,24 +162,35 @@ class Host {
     }
   }
 
-  /// Answers what has ended and begins what there is room for. Answers are written before the plugin is
-  /// entered again: whatever becomes of it there, nobody else is to blame.
+  /// Answers what has ended and begins what there is room for.
   void settle() {
     session_->settle();
-    write_out();
     while (!waiting_.empty() && session_->under_way() < concurrent_) {
-      const auto [id, item] = std::move(waiting_.front());
+      if (!may_gather()) write_out();
+      auto [id, item] = std::move(waiting_.front());
       waiting_.pop_front();
-      session_->evaluate(id, item);
+      session_->evaluate(id, std::move(item));
       session_->settle();
-      write_out();
     }
+    write_out();
+  }
+
+  /// Whether answers may wait for those to come. The pool knows what we are at, and since when: whatever
+  /// becomes of an evaluation, nobody else is to blame, but those whose answers were not written are
+  /// evaluated again. Of several under way it does not know: answers are then written before the plugin is
+  /// entered again.
+  bool may_gather() {
+    if (concurrent_ > 1 || progress_ == nullptr) return false;
+    const auto now = Session::Clock::now();
+    if (out_.empty()) gathering_since_ = now;
+    return out_.size() < kGathered && now - gathering_since_ < kGathering;
   }
 
   void initialize(const Message& message) {
     auto source = parse_initialize(message.params);
     if (!source || source->plugin.empty()) _exit(kExitProtocol);
     session_.emplace(source->limits, wake_fd_, out_);
+    if (progress_ != nullptr) session_->show_progress(*progress_);
     const Place place = place_of(source->plugin, has_namespaces_);
     if (const int error = lock_down(place.folder, source->limits, has_namespaces_)) _exit(error);
     auto* const watch = new Watch(source->limits, message.id, kProtocolFd);  // lives as long as the process
@@ -190,6 +228,8 @@ class Host {
   int wake_fd_ = -1;
   FrameReader frames_{kRequestLimit};
   std::string out_;
+  Session::Clock::time_point gathering_since_;  // what is in out_
+  Progress* progress_ = nullptr;
   size_t concurrent_ = 1;
   std::optional<Session> session_;
   std::deque<std::pair<int64_t, std::string>> waiting_;  // have their turn when others have ended

@@ -51,13 +51,17 @@ Result<void> Session::create(const Library& library, const std::string& name, co
   return {};
 }
 
-void Session::evaluate(int64_t id, std::string_view item) {
+void Session::evaluate(int64_t id, std::string item) {
   auto made = std::make_unique<assay_call>();
   assay_call* const call = made.get();
   call->session = this;
   call->id = id;
-  call->item = item;
+  call->item = std::move(item);
   call->began = Clock::now();
+  if (progress_ != nullptr) {
+    progress_->began.store(std::chrono::nanoseconds(call->began.time_since_epoch()).count());
+    progress_->evaluation.store(id);
+  }
   if (calls_.empty() && call->began - used_at_ > kUsedStale) {  // what it did between evaluations is nobody's
     used_ = used_so_far();
     used_at_ = call->began;

@@ -20,6 +20,7 @@
 #include "sandbox/runtime/plugin/watch.hpp"
 #include "sandbox/runtime/wire/frames.hpp"
 #include "sandbox/runtime/wire/log_buffer.hpp"
+#include "sandbox/runtime/wire/progress.hpp"
 
 namespace assay::sandbox::plugin {
 class Session;
@@ -53,7 +54,7 @@ class Session : private assay_host {
   /// Makes the evaluator; `config` with the plugin's words.
   Result<void> create(const Library& library, const std::string& name, const std::string& params);
 
-  void evaluate(int64_t id, std::string_view item);
+  void evaluate(int64_t id, std::string item);
   /// `id` is not wanted any more. What the plugin does not answer soon is answered here.
   void cancel(int64_t id);
   /// The answer to a call of ours.
@@ -66,6 +67,8 @@ class Session : private assay_host {
   /// When settle() has to be called again though nothing happens; none while nothing is cancelled.
   std::optional<Clock::time_point> due() const;
   void watch_with(Watch& watch) { watch_ = &watch; }
+  /// Where the pool sees what we are at.
+  void show_progress(wire::Progress& progress) { progress_ = &progress; }
 
  private:
   struct Asked {
@@ -102,6 +105,7 @@ class Session : private assay_host {
   std::string& out_;
   const std::thread::id host_thread_ = std::this_thread::get_id();
   Watch* watch_ = nullptr;
+  wire::Progress* progress_ = nullptr;
   assay_evaluator* evaluator_ = nullptr;
   std::string_view params_;  // while create() runs
   std::deque<std::string> param_values_;

@@ -1,7 +1,9 @@
 #include "sandbox/runtime/wire/json_reader.hpp"
 
+#include <bit>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 
 namespace assay::sandbox::wire {
 namespace {
@@ -56,6 +58,40 @@ size_t utf8_length(std::string_view text) {
   }
   return 0;
 }
+
+namespace {
+
+/// Of eight bytes, the high bit of each that does not stand for itself inside a JSON string or is no ASCII:
+/// quotes, backslashes, control characters. The lowest bit that is set is right, others need not be.
+uint64_t special_in(const char* bytes) {
+  constexpr uint64_t kOnes = 0x0101010101010101, kHigh = 0x8080808080808080;
+  uint64_t word = 0;
+  std::memcpy(&word, bytes, sizeof word);
+  const auto zeros = [](uint64_t value) { return (value - kOnes) & ~value; };
+  const uint64_t controls = (word - kOnes * 0x20) & ~word;
+  return (word | controls | zeros(word ^ kOnes * '"') | zeros(word ^ kOnes * '\\')) & kHigh;
+}
+static_assert(std::endian::native == std::endian::little);
+
+/// How many bytes at the start of `text` stand for themselves inside a JSON string, UTF-8 sequences included.
+size_t plain_length(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    if (at + sizeof(uint64_t) <= text.size()) {
+      const uint64_t special = special_in(text.data() + at);
+      at += special == 0 ? sizeof(uint64_t) : static_cast<size_t>(std::countr_zero(special)) / 8;
+      if (special == 0) continue;
+    }
+    const auto c = static_cast<unsigned char>(text[at]);
+    if (c == '"' || c == '\\' || c < 0x20) break;
+    const size_t length = c < 0x80 ? 1 : utf8_length(text.substr(at));
+    if (length == 0) break;
+    at += length;
+  }
+  return at;
+}
+
+}  // namespace
 
 bool is_utf8(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
@@ -193,15 +229,10 @@ std::optional<JsonReader::Number> JsonReader::read_number() {
 
 std::optional<std::string_view> JsonReader::read_string() {
   const size_t start = ++at_;  // the quote was peeked
-  while (at_ < text_.size()) {
-    const auto c = static_cast<unsigned char>(text_[at_]);
-    if (c == '"') return text_.substr(start, at_++ - start);
-    if (c == '\\') return unescape(start) ? std::optional<std::string_view>(scratch_) : std::nullopt;
-    if (c < 0x20) break;
-    const size_t length = c < 0x80 ? 1 : utf8_length(text_.substr(at_));
-    if (length == 0) break;
-    at_ += length;
-  }
+  at_ += plain_length(text_.substr(at_));
+  if (at_ < text_.size() && text_[at_] == '"') return text_.substr(start, at_++ - start);
+  if (at_ < text_.size() && text_[at_] == '\\')
+    return unescape(start) ? std::optional<std::string_view>(scratch_) : std::nullopt;
   fail(at_ >= text_.size() ? "unfinished string" : "a string holds a control character or is not UTF-8");
   return std::nullopt;
 }
@@ -209,19 +240,35 @@ std::optional<std::string_view> JsonReader::read_string() {
 bool JsonReader::unescape(size_t from) {
   scratch_.assign(text_, from, at_ - from);
   while (at_ < text_.size()) {
-    const auto c = static_cast<unsigned char>(text_[at_]);
-    if (c == '"') {
+    if (text_[at_] == '"') {
       at_++;
       return true;
     }
-    if (c == '\\') {
+    if (text_[at_] == '\\') {
       if (!append_escape()) return false;
       continue;
     }
-    const size_t length = c < 0x20 ? 0 : utf8_length(text_.substr(at_));
+    const size_t length = plain_length(text_.substr(at_));
     if (length == 0) return fail("a string holds a control character or is not UTF-8");
     scratch_.append(text_, at_, length);
     at_ += length;
+  }
+  return fail("unfinished string");
+}
+
+/// As read_string(), for a text that nobody wants.
+bool JsonReader::skip_string() {
+  at_++;
+  scratch_.clear();
+  while (at_ < text_.size()) {
+    at_ += plain_length(text_.substr(at_));
+    if (at_ >= text_.size()) break;
+    if (text_[at_] == '"') {
+      at_++;
+      return true;
+    }
+    if (text_[at_] != '\\') return fail("a string holds a control character or is not UTF-8");
+    if (!append_escape()) return false;
   }
   return fail("unfinished string");
 }
@@ -342,7 +389,7 @@ std::optional<std::string_view> JsonReader::skip() {
       good = read_number().has_value();
       break;
     case Kind::string:
-      good = read_string().has_value();
+      good = skip_string();
       break;
     case Kind::array:
       good = skip_container(false);

@@ -66,6 +66,7 @@ class JsonReader {
   bool literal(std::string_view word);
   bool skip_container(bool object);
   bool unescape(size_t from);
+  bool skip_string();
   bool append_escape();
   std::optional<uint32_t> read_hex4();
 

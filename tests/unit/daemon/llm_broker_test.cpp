@@ -58,7 +58,7 @@ class Log {
 
 struct World {
   World(test::ModelServer::Script script, const std::string& provider = "", const std::string& models = "",
-        BrokerOptions given = {})
+        BrokerOptions given = {.probe_patience = 20s})
       : server(loop, std::move(script)), options(std::move(given)) {
     folder.write("key", std::string(kKey) + "\n");
     options.first_backoff = 5ms;
@@ -438,6 +438,20 @@ TEST_CASE("Broker: how structured output is asked for is found out once", "[llm]
     CHECK(world.server.seen().size() == 52);
     const auto plain = co_await ask(broker, request(), caller());
     CHECK_FALSE(plain->contains("changes"));
+  });
+}
+
+TEST_CASE("Broker: an endpoint that does not refuse at once takes what it was asked", "[llm][broker]") {
+  World world(
+      [](const Seen&, int number) {
+        return Act{.body = reply("{}"),
+                   .manner = number == 0 ? Act::Manner::black_hole : Act::Manner::answer};
+      },
+      "", "", {.probe_patience = 10ms});
+  world.run([&](Broker& broker) -> Task<> {
+    const auto answers = co_await ask_all(broker, numbered(4, std::string(kSchema)), caller(3s));
+    check_error(answers[0], ErrorKind::timeout, "");
+    for (size_t i = 1; i < answers.size(); ++i) CHECK(answers[i]);
   });
 }
 

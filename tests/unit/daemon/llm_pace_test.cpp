@@ -14,6 +14,10 @@ Instant at(double seconds) {
   return Instant(1h) + std::chrono::duration_cast<Instant::duration>(Seconds(seconds));
 }
 
+Time wall(double seconds) {
+  return Time(std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000)));
+}
+
 TEST_CASE("TokenBucket: never more than its rate and a little, however it is used", "[llm][pace]") {
   TokenBucket bucket(10);
   double taken = 0;
@@ -38,16 +42,17 @@ TEST_CASE("TokenBucket: says when there is room again", "[llm][pace]") {
   CHECK(TokenBucket().ready(at(5)) == at(5));
 }
 
-/// A provider that refills `rate` a second up to a minute's worth, and says what remains.
+/// A provider that refills `rate` a second up to `burst` seconds' worth, and says what remains.
 struct Provider {
   double rate = 100;
+  double burst = 60;
   double level = 0;
   double last = 0;
   int64_t served = 0, refused = 0;
 
   /// Whether the request is served.
   bool ask(double now, double amount) {
-    level = std::min(rate * 60, level + rate * (now - last));
+    level = std::min(rate * burst, level + rate * (now - last));
     last = now;
     const bool served_it = level >= amount;
     if (served_it) level -= amount;
@@ -55,7 +60,9 @@ struct Provider {
     return served_it;
   }
   Allowance says() const {
-    return {static_cast<int64_t>(rate * 60), static_cast<int64_t>(level), std::nullopt};
+    const auto until_full =
+        std::chrono::ceil<std::chrono::milliseconds>(Seconds((rate * burst - level) / rate));
+    return {static_cast<int64_t>(rate * 60), static_cast<int64_t>(level), wall(last) + until_full};
   }
 };
 
@@ -71,7 +78,7 @@ struct Worker {
 
   void turn(Provider& provider, double now, double latency, double amount) {
     while (!answers.empty() && answers.front().when <= now) {
-      pace.learn(answers.front().says, answers.front().mark, Seconds(latency), at(now));
+      pace.learn(answers.front().says, answers.front().mark, Seconds(latency), at(now), wall(now - latency));
       answers.pop_front();
     }
     while (pace.ready(at(now)) <= at(now) && answers.size() < 256) {
@@ -84,8 +91,10 @@ struct Worker {
 
 TEST_CASE("Pace: workers of one key use all of it, evenly, and are not refused", "[llm][pace]") {
   const size_t count = GENERATE(1U, 2U, 3U);
-  const auto [latency, amount] = GENERATE(table<double, double>({{0.05, 1}, {1, 1}, {0.3, 7}}));
+  const auto [latency, amount, burst] = GENERATE(
+      table<double, double, double>({{0.05, 1, 60}, {1, 1, 60}, {0.3, 7, 60}, {0.05, 1, 1}, {0.2, 1, 1}}));
   Provider provider;
+  provider.burst = burst;
   std::vector<Worker> workers(count);
   const auto until = [&](double from, double to) {
     for (auto& worker : workers) worker.served = 0;
@@ -97,7 +106,8 @@ TEST_CASE("Pace: workers of one key use all of it, evenly, and are not refused",
     return sum / (to - from);
   };
   const auto check = [&](double used) {
-    INFO("count " << count << " latency " << latency << " amount " << amount << " rate " << provider.rate);
+    INFO("count " << count << " latency " << latency << " amount " << amount << " burst " << burst << " rate "
+                  << provider.rate << " used " << used << " refused " << provider.refused);
     CHECK(used >= 0.95 * provider.rate);
     CHECK(static_cast<double>(provider.refused) <= 0.01 * static_cast<double>(provider.served));
     for (const auto& a : workers)
@@ -115,7 +125,7 @@ TEST_CASE("Pace: workers of one key use all of it, evenly, and are not refused",
 
 TEST_CASE("Pace: where nothing remains it goes on asking, slowly", "[llm][pace]") {
   Pace pace;
-  pace.learn({600, 0, std::nullopt}, 0, 100ms, at(0));
+  pace.learn({600, 0, std::nullopt}, 0, 100ms, at(0), wall(0));
   CHECK(pace.exhausted(1));
   int asked = 0;
   for (double now = 0; now < 60; now += 0.01)
@@ -131,7 +141,7 @@ TEST_CASE("Pace: without news the configured limit is the only one", "[llm][pace
   Pace pace;
   for (int i = 0; i < 1000; ++i) pace.sent(1, at(0));
   CHECK(pace.ready(at(0)) == at(0));
-  pace.learn({}, 0, 100ms, at(0));
+  pace.learn({}, 0, 100ms, at(0), wall(0));
   CHECK(pace.ready(at(0)) == at(0));
   CHECK_FALSE(pace.exhausted(1e9));
   Pace configured(1);

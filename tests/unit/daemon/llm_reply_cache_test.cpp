@@ -4,6 +4,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "daemon/llm/kept_replies.hpp"
+#include "tests/unit/core/loop.hpp"
 #include "tests/unit/temporary_folder.hpp"
 
 namespace assay::llm {
@@ -102,6 +104,30 @@ TEST_CASE("ReplyCache: a folder that cannot be made is said so", "[llm][cache]")
   REQUIRE_FALSE(cache);
   CHECK(cache.error().kind == ErrorKind::config);
   CHECK_THAT(cache.error().message, Catch::Contains("file/cache"));
+}
+
+TEST_CASE("KeptReplies: each is kept, alone or with others", "[llm][cache]") {
+  const test::TemporaryFolder folder;
+  asio::io_context loop;
+  KeptReplies kept(loop.get_executor(), open(folder));
+  Scope scope(loop.get_executor());
+  int found = 0;
+  const auto one = [&](std::string key) -> Task<> {
+    const auto before = co_await kept.find(key);
+    CHECK_FALSE(before);
+    co_await kept.keep(key, "of " + key);
+    const auto after = co_await kept.find(key);
+    CHECK(after == "of " + key);
+    ++found;
+  };
+  const auto all = [&]() -> Task<> {
+    for (int i = 0; i < 20; ++i) co_await one("alone " + std::to_string(i));
+    for (int i = 0; i < 200; ++i) scope.spawn("one", one(std::to_string(i)));
+    co_await scope.join();
+    co_await kept.close();
+  };
+  test::run(loop, all());
+  CHECK(found == 220);
 }
 
 }  // namespace

@@ -239,6 +239,24 @@ TEST_CASE("Plugin: what is late costs nobody else", "[sandbox][plugin]") {
   CHECK(std::chrono::steady_clock::now() - began < 10s * slowness());
 }
 
+TEST_CASE("Plugin: the time of each is its own, though answers are written together", "[sandbox][plugin]") {
+  PoolFixture pool({.hosts = 1});
+  // Together they take far longer than one may; the last never ends, and has quick ones right before it.
+  std::vector<std::string> items;
+  for (int i = 0; i < 30; i++)
+    items.push_back(i == 29      ? order("hang")
+                    : i % 6 == 2 ? order("nap", R"("after":200,"score":)" + std::to_string(i))
+                                 : number(i));
+  const auto program = plugin("obedient/orderly", brief());
+  REQUIRE(pool.prepare(program));
+  const auto outcomes = pool.evaluate_all(program, items);
+  for (int i = 0; i < 29; i++) {
+    CAPTURE(i, outcomes[i].error.message);
+    CHECK((outcomes[i].verdict == Verdict::scored && outcomes[i].score == i));
+  }
+  CHECK(outcomes[29].error.kind == ErrorKind::timeout);
+}
+
 TEST_CASE("Plugin: processor time has a limit, alone and among others", "[sandbox][plugin]") {
   PoolFixture pool({.hosts = 1});
   Limits limits;

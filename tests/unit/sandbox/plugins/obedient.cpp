@@ -79,6 +79,10 @@ void obey(const assay::Call& call) {
   if (order == "throw") throw assay::Failure("told to", std::string(item.text("kind").value_or("")));
   if (order == "crash") *reinterpret_cast<volatile int*>(8) = 0;  // a signal that it sends itself is ignored
   if (order == "abort") std::abort();
+  if (order == "nap") {
+    std::this_thread::sleep_for(std::chrono::milliseconds(int(item.number("after").value_or(0))));
+    call.score({.score = item.number("score").value_or(0)});
+  }
   if (order == "hang")
     while (true) std::this_thread::sleep_for(1s);
   if (order == "spin")
