@@ -31,6 +31,12 @@ constexpr size_t kSmallestWindow = 2;  // one running, one behind it
 constexpr size_t kCompletionsAtOnce = 64;
 constexpr size_t kCompletionBytesAtOnce = 16U << 20;
 constexpr size_t kReplyLimit = 15U << 20;
+constexpr uint64_t kCallsOfPlugins =
+    1'000;  // of one evaluation at least; theirs are no loops of a user's code
+// Of all evaluations of a host.
+constexpr size_t kCompletionBytesOfHost = 64U << 20;
+constexpr size_t kUnreadBytes = 64U << 20;  // of answers, besides items
+constexpr std::chrono::hours kLongestCpu{24};
 
 // After a host died with n flights each may have n / kParts of company: so few host starts find the one at
 // fault among thousands, and few of the others wait for it.
@@ -38,7 +44,17 @@ constexpr size_t kParts = 8;
 
 constexpr std::chrono::minutes kCpuSoftLimit{30};  // the host is replaced
 
+constexpr auto kEndPatience = 200ms;  // between the end of what a process writes and its own
+
 constexpr const char* kStoodStill = "the worker stood still meanwhile, and time went on";
+
+/// Hosts keep to it themselves; a plugin is in its host's own process.
+bool is_outsized(const Outcome& outcome, const Limits& limits) {
+  constexpr size_t kBesides = 4096;  // the marks of what was left out
+  size_t bytes = outcome.reason.size() + outcome.error.message.size();
+  for (const auto& [name, value] : outcome.metrics) bytes += name.size() + sizeof value;
+  return bytes > limits.result_bytes + kBesides || outcome.log.size() > limits.log_bytes + kBesides;
+}
 
 std::string signal_name(int signal) {
   const char* const name = sigabbrev_np(signal);
@@ -167,9 +183,13 @@ bool Host::take_answer(HostAnswer answer) {
   bytes_in_flight_ -= flight.work.item.size();
   conclude(flight);
   if (flight.work.company != SIZE_MAX) recount_company();
-  cpu_used_ += answer.outcome.usage.cpu;
+  cpu_used_ += std::min<std::chrono::microseconds>(answer.outcome.usage.cpu, kLongestCpu);
   if (cpu_used_ > kCpuSoftLimit) leave();
   Outcome outcome = flight.is_cancelled ? late() : std::move(answer.outcome);
+  if (is_plugin() && is_outsized(outcome, program_->limits))
+    outcome = Outcome::errored(ErrorKind::output_limit, "the result is larger than " +
+                                                            std::to_string(program_->limits.result_bytes) +
+                                                            " bytes, or the log than it may be");
   outcome = excuse(std::move(outcome), flight.since);
   if (flight.work.is_unwanted()) outcome = Outcome::errored(ErrorKind::cancelled, "nobody wants it any more");
   if (!is_concurrent() && !flights_.empty() && flights_.begin()->second.since == Clock::time_point{})
@@ -224,19 +244,23 @@ bool Host::take_model_call(int64_t id, ModelCall call) {
                   R"(the evaluator was not granted llm: add grants = ["llm"] to its definition)");
   if (!flight.work.completions) return refuse(ErrorKind::config, "this worker has no models");
   if (flight.is_cancelled) return refuse(ErrorKind::cancelled, "the evaluation is cancelled");
-  const uint64_t most = program_->limits.llm_calls;
-  if (!is_plugin() && flight.asked >= most)
+  const uint64_t wanted = program_->limits.llm_calls;
+  const uint64_t most = is_plugin() ? std::max(wanted, kCallsOfPlugins) : wanted;
+  if (flight.asked >= most)
     return refuse(ErrorKind::config, "the evaluator made more than " + std::to_string(most) +
                                          " model calls for one item: its limits may have a larger llm_calls");
   flight.asked++;
   const size_t bytes = call.request.size();
   if (flight.asking >= kCompletionsAtOnce || flight.asked_bytes + bytes > kCompletionBytesAtOnce)
     return refuse(ErrorKind::config, "an evaluation may have 64 completions of 16 MiB together under way");
+  if (asked_bytes_ + bytes > kCompletionBytesOfHost)
+    return refuse(ErrorKind::config, "the evaluations of a host may have 64 MiB of completions under way");
   if (flight.asking++ == 0) {
     flight.left = flight.deadline - Clock::now();
     flight.deadline = Deadline::max();
   }
   flight.asked_bytes += bytes;
+  asked_bytes_ += bytes;
   if (!flight.over) flight.over = std::make_shared<bool>(false);
   flight.work.completions->complete(
       std::move(call.request), flight.over,
@@ -252,6 +276,7 @@ void Host::completed(int64_t evaluation, int64_t id, size_t bytes, const Result<
   Flight& flight = found->second;
   if (!reply) flight.failed_with.insert(reply.error().kind);
   flight.asked_bytes -= bytes;
+  asked_bytes_ -= bytes;
   if (--flight.asking == 0 && !flight.is_cancelled) {
     flight.deadline = Clock::now() + flight.left;
     arm(flight.deadline);
@@ -307,7 +332,9 @@ void Host::send(Work work) {
 }
 
 void Host::flush() {
-  if (waiting_to_write_ || !stream_.is_open()) return;
+  if (!stream_.is_open()) return;
+  if (out_.size() - out_begin_ > kUnreadBytes + bytes_in_flight_) return kill(Kill::bad_answer);
+  if (waiting_to_write_) return;
   while (out_begin_ < out_.size()) {
     const ssize_t count = ::send(stream_.native_handle(), out_.data() + out_begin_, out_.size() - out_begin_,
                                  MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -432,14 +459,18 @@ void Host::kill(Kill reason) {
 }
 
 Task<Outcome> Host::end(SpawnerClient* spawner) {
-  if (killed_ == Kill::none && pidfd_) syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGKILL, nullptr, 0);
   look();
   ready_ = false;
-  deadline_timer_.cancel();
+  // It ends by itself, unless only its end of the socket is closed.
+  deadline_timer_.expires_after(kEndPatience);
+  deadline_timer_.async_wait([self = shared_from_this()](boost::system::error_code error) {
+    if (!error) self->kill(Kill::silent);
+  });
   boost::system::error_code ignored;
   stream_.close(ignored);
   std::optional<SpawnReply> reply;
   if (pidfd_) reply = co_await spawner->wait_end(jail_id_);
+  deadline_timer_.cancel();
   pidfd_.reset();
   const auto found = guilty();
   co_return excuse(explain_end(reply), found == flights_.end() ? load_since_ : found->second.since);
@@ -495,12 +526,14 @@ Outcome Host::explain_end(const std::optional<SpawnReply>& reply) const {
       return Outcome::errored(ErrorKind::cancelled, "the sandbox was closed");
     case Kill::bad_answer:
       return Outcome::errored(ErrorKind::bad_result, "the evaluator's process broke the protocol");
+    case Kill::silent:
+      return Outcome::errored(ErrorKind::crashed, "the evaluator's process closed its socket");
     case Kill::none:
       break;
   }
   if (!reply) return Outcome::errored(ErrorKind::internal, "the sandbox's spawner ended");
   if (!reply->signalled) {
-    if (reply->status == kExitSpent)
+    if (reply->status == kExitSpent && !is_plugin())
       return Outcome::errored(ErrorKind::cancelled, "the host made way for another");
     if (reply->status == kExitTimeout) return late();
     if (reply->status == kExitCpuLimit)

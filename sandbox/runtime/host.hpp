@@ -81,7 +81,7 @@ class Host : public std::enable_shared_from_this<Host> {
   void drop_unwanted();
 
   /// The process is killed; the first reason given is the one that counts.
-  enum class Kill { none, timeout, unwanted, bad_answer };
+  enum class Kill { none, timeout, unwanted, bad_answer, silent };
   void kill(Kill reason);
 
   size_t in_flight() const { return flights_.size(); }
@@ -175,6 +175,7 @@ class Host : public std::enable_shared_from_this<Host> {
   Clock::time_point ready_since_{}, last_active_{}, last_progress_{};
   std::chrono::duration<double> per_item_{0.002};  // a moving mean, of our own measuring
   std::chrono::microseconds cpu_used_{0};
+  size_t asked_bytes_ = 0;  // of the completions under way
   size_t bytes_in_flight_ = 0;
   size_t window_limit_ = 64;
 };

@@ -183,6 +183,7 @@ const std::map<std::string_view, void (*)(const Target&)> kAttacks = {
     {"overflow", [](const Target&) { overflow(0); }},
     {"abort", [](const Target&) { std::abort(); }},
     {"exit", [](const Target&) { _exit(0); }},
+    {"exit as a host that is spent", [](const Target&) { _exit(103); }},
 };
 
 class Attack {

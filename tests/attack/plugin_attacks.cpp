@@ -18,7 +18,7 @@ void add_plugin_attacks(Table& table) {
   table.plugin("wants a candidate", "a candidate", {kBadResult});
   table.plugin("asks a model for another item", "another's model", {kBadResult});
   table.plugin("announces a huge frame", "a huge frame", {kBadResult});
-  table.plugin("closes the socket", "the socket's end", {kCrashed, kMemory});
+  table.plugin("closes the socket", "the socket's end", {kCrashed});
   table.plugin("sleeps", "sleep", {kTimeout}, Pace::hasty);
   table.plugin("spins", "spin", {kCpu}, Pace::lean);
   table.plugin("spins in threads", "spin in threads", {kCpu}, Pace::lean);
@@ -27,6 +27,7 @@ void add_plugin_attacks(Table& table) {
   table.plugin("overflows its stack", "overflow", {kCrashed});
   table.plugin("aborts", "abort", {kCrashed});
   table.plugin("exits", "exit", {kCrashed});
+  table.plugin("exits as if it had done all", "exit as a host that is spent", {kCrashed});
   const std::pair<const char*, long> deadly[] = {
       {"ptrace", SYS_ptrace},   {"process_vm_readv", SYS_process_vm_readv},
       {"bpf", SYS_bpf},         {"perf_event_open", SYS_perf_event_open},

@@ -275,6 +275,20 @@ TEST_CASE("Plugin: processor time has a limit, alone and among others", "[sandbo
   }
 }
 
+TEST_CASE("Plugin: what it writes past its host is bounded", "[sandbox][plugin]") {
+  PoolFixture pool({.hosts = 1});
+  REQUIRE(pool.ok());
+  const Outcome outsized = pool.evaluate(plugin("obedient/orderly"), order("outsize"));
+  CAPTURE(outsized.error.message, outsized.score, outsized.reason.size());
+  CHECK((outsized.verdict == Verdict::errored && outsized.error.kind == ErrorKind::output_limit));
+  // Every call is answered, and it reads none of the answers.
+  Limits patient;
+  patient.wall = patient.cpu = 120s;
+  const Outcome flood = pool.evaluate(plugin("obedient/busy", patient), order("flood"));
+  CAPTURE(flood.error.message);
+  CHECK((flood.verdict == Verdict::errored && flood.error.kind == ErrorKind::bad_result));
+}
+
 TEST_CASE("Plugin: what nobody wants any more is cancelled, and nothing else", "[sandbox][plugin]") {
   PoolFixture pool({.hosts = 2});
   const auto program = plugin(GENERATE("obedient/orderly", "obedient/busy"));

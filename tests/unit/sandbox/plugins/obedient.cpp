@@ -64,6 +64,17 @@ void wait_for_cancellation(const assay::Call& call) {
   }).detach();
 }
 
+/// Past the host, which does not know of it and reads nothing meanwhile.
+void write_frame(const std::string& text) {
+  const auto size = static_cast<uint32_t>(text.size());
+  std::string frame(reinterpret_cast<const char*>(&size), sizeof size);
+  frame += text;
+  for (size_t at = 0; at < frame.size();) {
+    const ssize_t written = write(3, frame.data() + at, frame.size() - at);
+    if (written > 0) at += static_cast<size_t>(written);
+  }
+}
+
 std::vector<assay::Call> kept;
 
 void obey(const assay::Call& call) {
@@ -94,6 +105,15 @@ void obey(const assay::Call& call) {
   if (order == "wait") wait_for_cancellation(call);
   if (order == "keep") kept.push_back(call);
   if (order == "ask") ask(call, item.text("model").value_or("m"), int(item.number("times").value_or(1)));
+  if (order == "flood")
+    while (true)
+      write_frame(
+          R"({"jsonrpc":"2.0","id":7,"method":"llm.complete","params":{"evaluation":1,"request":{"model":""}}})");
+  if (order == "outsize") {
+    write_frame(R"({"jsonrpc":"2.0","id":1,"result":{"score":1,"reason":")" + std::string(2U << 20, 'x') +
+                R"(","usage":{"wall_us":1,"cpu_us":1,"memory_bytes":1,"method":"rusage"}}})");
+    std::this_thread::sleep_for(100s);
+  }
   if (order == "log") {
     call.log("one line");
     call.score({.score = 1});
