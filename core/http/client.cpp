@@ -17,6 +17,7 @@
 #include <unordered_set>
 
 #include "core/check.hpp"
+#include "core/http/overseer.hpp"
 
 namespace assay::http {
 namespace {
@@ -268,12 +269,14 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     auto* self = static_cast<Impl*>(user);
     self->forget(fd);
     self->connections.insert(fd);
+    self->overseer.opened(fd);
     return ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? CURL_SOCKOPT_OK : CURL_SOCKOPT_ERROR;
   }
 
   static int on_close(void* user, curl_socket_t fd) {
     auto* self = static_cast<Impl*>(user);
     self->connections.erase(fd);
+    self->overseer.closed(fd);
     self->forget(fd);
     return ::close(fd);
   }
@@ -333,7 +336,10 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
 
   void act(curl_socket_t fd, int events) {
     int running = 0;
-    curl_multi_socket_action(multi, fd, events, &running);
+    {
+      const Overseer::Stay stay(overseer);
+      curl_multi_socket_action(multi, fd, events, &running);
+    }
     int left = 0;
     while (CURLMsg* message = curl_multi_info_read(multi, &left)) {
       if (message->msg != CURLMSG_DONE) continue;
@@ -376,6 +382,7 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     Call* call = owned.get();
     ASSAY_CHECK(call->easy != nullptr, "libcurl gave no handle");
     call->number = ++last_number;
+    if (call->request.url.starts_with("https:")) overseer.start();
     set_options(*call);
     curl_easy_setopt(call->easy.get(), CURLOPT_SOCKOPTFUNCTION, &Impl::on_open);
     curl_easy_setopt(call->easy.get(), CURLOPT_SOCKOPTDATA, this);
@@ -404,6 +411,7 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   Deadline due = Deadline::max();  // for libcurl's next timeout
   bool timer_armed = false;
   bool acts_soon = false;
+  Overseer overseer;
   CURLM* multi = nullptr;
   uint64_t last_number = 0;
   std::unordered_map<curl_socket_t, std::shared_ptr<Watch>> watches;
