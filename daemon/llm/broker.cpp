@@ -17,6 +17,7 @@
 #include "core/log.hpp"
 #include "daemon/llm/ask.hpp"
 #include "daemon/llm/learned.hpp"
+#include "daemon/llm/permitted.hpp"
 #include "daemon/llm/reply_cache.hpp"
 
 namespace assay::llm {
@@ -32,7 +33,7 @@ constexpr auto kUnwantedEvery = 100ms;  // how often calls are asked whether the
 constexpr int kMostBilled = 4;          // attempts of one call that may cost money without bringing a reply
 constexpr int kMostChanges = 20;        // of one request
 constexpr size_t kResponseLimit = 16 << 20;
-constexpr size_t kMostLearned = 1000;    // models; their names come from requests
+constexpr size_t kMostLearned = 1000;    // models without an entry
 constexpr int64_t kUnsaidOutput = 4096;  // tokens reserved for a call without a limit, of a model without one
 
 std::unexpected<Error> cancelled() {
@@ -58,14 +59,16 @@ int64_t most_output(const Request& request, const Model& model) {
   return request.parameters.max_tokens.value_or(model.max_output_tokens.value_or(kUnsaidOutput));
 }
 
-/// A token is at least a byte of what is sent; then there is what providers add: the marks of messages, the
-/// words around a tool, an image behind a URL.
-int64_t most_input(const Request& request, const Call& call) {
-  constexpr int64_t kAdded = 1000, kPerMessage = 16, kPerImage = 8000;
+/// A token is at least a byte of what is sent; then there is what providers add: the marks of messages and
+/// the words around a tool. An image costs what models.toml says, and not its bytes.
+int64_t most_input(const Request& request, const Call& call, const Model& model) {
+  constexpr int64_t kAdded = 1000, kPerMessage = 16;
   int64_t tokens = static_cast<int64_t>(call.body.size()) + kAdded;
   for (const auto& message : request.messages) {
     tokens += kPerMessage;
-    for (const auto& part : message.parts) tokens += part.type == Part::Type::image ? kPerImage : 0;
+    for (const auto& part : message.parts)
+      if (part.type == Part::Type::image)
+        tokens += model.image_tokens.value_or(0) - static_cast<int64_t>(part.text.size());
   }
   return tokens;
 }
@@ -75,7 +78,7 @@ std::optional<Cost> worst_cost(const Request& request, const Call& call, const M
   TokenUsage most;
   // Writing to the provider's cache costs more than reading, and for an hour only when it is asked for.
   (request.parameters.forwarded == "{}" ? most.cache_write_5m : most.cache_write_1h) =
-      most_input(request, call);
+      most_input(request, call, model);
   most.output = most_output(request, model);
   const auto written = cost_of(most, model.prices);
   most.input = std::exchange(most.cache_write_5m, 0) + std::exchange(most.cache_write_1h, 0);
@@ -89,6 +92,22 @@ TokenUsage lost_usage(const Request& request, const Model& model) {
   TokenUsage usage = estimate_usage(request);
   usage.output = most_output(request, model);
   return usage;
+}
+
+/// What nobody told costs, where a limit is to hold, the most that it can: that was reserved.
+std::optional<Cost> cost_to_count(const TokenUsage& usage, const Model& model, int64_t reserved) {
+  if (usage.estimated && reserved > 0) return Cost{reserved, true};
+  return cost_of(usage, model.prices);
+}
+
+void add(ModelUse& lost, const TokenUsage& usage, const std::optional<Cost>& cost) {
+  lost.input_tokens += usage.input + usage.cache_write_5m + usage.cache_write_1h;
+  lost.cached_tokens += usage.cached;
+  lost.output_tokens += usage.output;
+  lost.reasoning_tokens += usage.reasoning;
+  lost.estimated += usage.estimated ? 1 : 0;
+  lost.unpriced += cost ? 0 : 1;
+  if (cost) lost.nano_dollars = added(lost.nano_dollars, cost->nano_dollars);
 }
 
 bool is_good(const Reply& reply) {
@@ -179,6 +198,7 @@ class Broker::Impl {
   struct Attempt {
     std::expected<Reply, Failure> result;
     TokenUsage usage;          ///< when it is to be paid
+    std::optional<Cost> cost;  ///< of that
     bool renewed_key = false;  ///< ask again at once
   };
   /// One call between its attempts.
@@ -186,7 +206,14 @@ class Broker::Impl {
     uint64_t ticket = 0;
     Deadline deadline;
     int attempts = 0, changes = 0, billed = 0;
-    std::optional<Error> last;  ///< of the last attempt
+    std::optional<Error> last;         ///< of the last attempt
+    std::vector<std::string> changed;  ///< for this call alone
+  };
+  /// Of one call that may be kept.
+  struct Keeping {
+    std::string name;            ///< of the wish
+    std::string key;             ///< of what is sent, as far as known; empty: not to be kept
+    bool without_limit = false;  ///< max_tokens is that of a limit of money, and no part of the key
   };
 
   void cancel(const Active& call) {
@@ -226,18 +253,21 @@ class Broker::Impl {
     if (limited && !route.model.prices)
       co_return fail(ErrorKind::config, "the run has a spend limit, but models.toml has no price for \"" +
                                             ask.model + "\": give it one, or the run no limit");
+    const auto permitted = check_permitted(ask.request, route.model, route.account->provider(), limited);
+    if (!permitted) co_return std::unexpected(permitted.error());
     auto built = build(route.endpoint, ask.request);
     if (!built) co_return std::unexpected(std::move(built).error());
     const auto deadline = deadline_of(caller, route);
     const auto model = ask.model;
-    std::string key;
-    if (ask.cache.on)
-      key = cache_key({"1", route.account->provider().base_url, built->path, ask.cache.name, built->body});
+    Keeping keeping{.name = ask.cache.name, .key = {}, .without_limit = false};
+    if (ask.cache.on) keeping.key = key_of(route, keeping.name, *built);
     // A limit of money holds only if the output has one. What is cut there is not kept, so it is no part of
     // the key.
-    if (limited && !ask.request.parameters.max_tokens)
+    if (limited && !ask.request.parameters.max_tokens) {
       ask.request.parameters.max_tokens = most_output(ask.request, route.model);
-    auto outcome = co_await maybe_cached(std::move(key), std::move(route), std::move(ask.request),
+      keeping.without_limit = true;
+    }
+    auto outcome = co_await maybe_cached(std::move(keeping), std::move(route), std::move(ask.request),
                                          std::move(caller), deadline);
     if (!outcome) co_return std::unexpected(std::move(outcome.error()).with("model " + model));
     co_return outcome;
@@ -249,13 +279,21 @@ class Broker::Impl {
     route.account = accounts_.at(model.provider);
     route.endpoint = route.account->provider().endpoint;
     if (model.api) route.endpoint.dialect = *model.api;
-    if (learned_.size() >= kMostLearned) learned_.clear();
-    auto& learned =
-        learned_[model.provider + "\n" + model.name + "\n" + std::string(to_string(route.endpoint.dialect))];
-    if (!learned) learned = std::make_shared<Learned>(executor_);
-    route.learned = learned;
+    route.learned = learned_of(model, route.endpoint.dialect);
     route.model = std::move(model);
     return route;
+  }
+
+  /// Of models without an entry the names come from requests, and may be of none: only what something was
+  /// learned of is remembered for long.
+  std::shared_ptr<Learned> learned_of(const Model& model, Dialect dialect) {
+    const auto name = model.provider + "\n" + model.name + "\n" + std::string(to_string(dialect));
+    if (const auto known = learned_.find(name); known != learned_.end()) return known->second;
+    if (learned_.size() >= kMostLearned)
+      std::erase_if(learned_, [](const auto& one) { return one.second->is_empty(); });
+    const auto learned = std::make_shared<Learned>(executor_);
+    if (model.listed || learned_.size() < kMostLearned) learned_.emplace(name, learned);
+    return learned;
   }
 
   static Deadline deadline_of(const Caller& caller, const Route& route) {
@@ -264,13 +302,27 @@ class Broker::Impl {
 
   // --- the cache -------------------------------------------------------------------------------------------
 
-  /// `key` empty: not to be kept.
-  Task<Result<Answered>> maybe_cached(std::string key, Route route, Request request, Caller caller,
+  static std::string key_of(const Route& route, const std::string& name, const Call& call) {
+    return cache_key({"1", route.account->provider().base_url, call.path, name, call.body});
+  }
+
+  /// The key of what is really sent, which is not always what was asked for.
+  static std::string key_of(const Route& route, const Keeping& keeping, const Call& call,
+                            const Request& request) {
+    if (!keeping.without_limit) return key_of(route, keeping.name, call);
+    Request unlimited = request;
+    unlimited.parameters.max_tokens.reset();
+    const auto built = build(route.endpoint, unlimited);
+    return built ? key_of(route, keeping.name, *built) : std::string();
+  }
+
+  Task<Result<Answered>> maybe_cached(Keeping keeping, Route route, Request request, Caller caller,
                                       Deadline deadline) {
-    if (key.empty())
-      co_return co_await asked(std::move(route), std::move(request), std::move(caller), deadline);
+    if (keeping.key.empty())
+      co_return co_await asked(std::move(keeping), std::move(route), std::move(request), std::move(caller),
+                               deadline);
     // Calls of runs with and without a limit may be cut differently.
-    const std::string equal = key + (caller.purse && caller.purse->limited() ? "+" : "");
+    const std::string equal = keeping.key + (caller.purse && caller.purse->limited() ? "+" : "");
     while (flights_.contains(equal)) {
       const auto flight = flights_.at(equal);
       const bool landed = co_await flight->line.wait(deadline);
@@ -287,8 +339,8 @@ class Broker::Impl {
     }
     const auto flight = std::make_shared<Flight>(executor_);
     flights_.emplace(equal, flight);
-    auto outcome =
-        co_await kept_or_asked(key, std::move(route), std::move(request), std::move(caller), deadline);
+    auto outcome = co_await kept_or_asked(std::move(keeping), std::move(route), std::move(request),
+                                          std::move(caller), deadline);
     flights_.erase(equal);
     flight->outcome = outcome;
     flight->line.wake_all();
@@ -301,17 +353,31 @@ class Broker::Impl {
     return answered;
   }
 
-  Task<Result<Answered>> kept_or_asked(std::string key, Route route, Request request, Caller caller,
+  Task<Result<Answered>> kept_or_asked(Keeping keeping, Route route, Request request, Caller caller,
                                        Deadline deadline) {
-    auto kept = co_await find(key);
+    auto kept = co_await find(keeping.key);
     if (kept) {
       ++counted_.cache_hits;
       co_return given_before(std::move(*kept), route);
     }
-    ++counted_.cache_misses;
-    auto outcome = co_await asked(std::move(route), std::move(request), std::move(caller), deadline);
-    if (outcome && is_good(outcome->reply)) co_await keep(std::move(key), to_json(*outcome));
+    auto outcome =
+        co_await asked(std::move(keeping), std::move(route), std::move(request), std::move(caller), deadline);
+    if (!outcome || !outcome->from_cache) ++counted_.cache_misses;
     co_return outcome;
+  }
+
+  /// What is kept of this request as it is sent now, if that is not how it was asked for.
+  Task<std::optional<Answered>> find_changed(Keeping& keeping, const Route& route, const Call& call,
+                                             const Request& request) {
+    if (keeping.key.empty()) co_return std::nullopt;
+    if (const auto key = key_of(route, keeping, call, request); key == keeping.key)
+      co_return std::nullopt;
+    else
+      keeping.key = key;
+    auto kept = co_await find(keeping.key);
+    if (!kept) co_return std::nullopt;
+    ++counted_.cache_hits;
+    co_return given_before(std::move(*kept), route);
   }
 
   Task<std::optional<Answered>> find(std::string key) {
@@ -335,30 +401,42 @@ class Broker::Impl {
 
   // --- asking ----------------------------------------------------------------------------------------------
 
-  Task<Result<Answered>> asked(Route route, Request request, Caller caller, Deadline deadline) {
+  Task<Result<Answered>> asked(Keeping keeping, Route route, Request request, Caller caller,
+                               Deadline deadline) {
     bool probing = false;
     if (request.structure)
       probing = co_await route.learned->probe(std::min(deadline, Clock::now() + kProbeWait));
     const auto learned = route.learned;
-    auto outcome = co_await attempts(std::move(route), std::move(request), std::move(caller), deadline);
-    if (probing && outcome) learned->found();
-    if (probing && !outcome) learned->gave_up();
+    auto outcome = co_await attempts(std::move(keeping), std::move(route), std::move(request),
+                                     std::move(caller), deadline);
+    const bool found = outcome && !outcome->from_cache;
+    if (probing && found) learned->found();
+    if (probing && !found) learned->gave_up();
     co_return outcome;
   }
 
-  Task<Result<Answered>> attempts(Route route, Request asked, Caller caller, Deadline deadline) {
+  Task<Result<Answered>> attempts(Keeping keeping, Route route, Request asked, Caller caller,
+                                  Deadline deadline) {
     Progress progress;
     progress.ticket = ++tickets_;
     progress.deadline = deadline;
     for (;;) {
       Request request = asked;
-      auto changes = route.learned->apply(request, route.endpoint.dialect);
+      auto changes = progress.changed;
+      std::ranges::move(route.learned->apply(request, route.endpoint.dialect), std::back_inserter(changes));
       ASSAY_CO_TRY(auto call, build(route.endpoint, request));
-      for (const auto& name : call.left_out) changes.push_back(name + " left out");
+      auto kept = co_await find_changed(keeping, route, call, request);
+      if (kept) co_return std::move(*kept);
       auto attempt = co_await attempted(route, request, call, caller, progress);
       if (!attempt) co_return given_up(std::move(attempt).error(), progress);
-      if (attempt->result) co_return answered_with(route, *attempt, std::move(changes));
+      if (attempt->result) {
+        for (const auto& name : call.left_out) changes.push_back(name + " left out");
+        auto answered = answered_with(*attempt, std::move(changes));
+        if (!keeping.key.empty() && is_good(answered.reply)) co_await keep(keeping.key, to_json(answered));
+        co_return answered;
+      }
       Failure& failure = attempt->result.error();
+      if (change_alone(asked, request, changes, failure, route, progress)) continue;
       auto next = after(route, request, failure, attempt->renewed_key, progress);
       if (!next) co_return std::unexpected(std::move(next).error());
       ++counted_.retries;
@@ -369,6 +447,23 @@ class Broker::Impl {
     }
   }
 
+  /// Where a refusal may be about what this request alone says: changes this one, and teaches nobody. `sent`:
+  /// `asked` as it was sent, with its `changes`.
+  bool change_alone(Request& asked, const Request& sent, const std::vector<std::string>& changes,
+                    const Failure& failure, const Route& route, Progress& progress) {
+    if (failure.of_model || progress.changes >= kMostChanges) return false;
+    Request changed = sent;
+    auto change = adapt(changed, failure, route.endpoint.dialect);
+    if (!change) return false;
+    asked = std::move(changed);
+    progress.changed = changes;
+    progress.changed.push_back(std::move(*change));
+    ++progress.changes;
+    ++progress.attempts;
+    ++counted_.retries;
+    return true;
+  }
+
   /// When to try again, or why not to.
   Result<Deadline> after(const Route& route, const Request& request, const Failure& failure, bool renewed_key,
                          Progress& progress) {
@@ -376,8 +471,8 @@ class Broker::Impl {
     progress.last = failure.error;
     if (!failure.request_id.empty()) progress.last->message += " (request " + failure.request_id + ")";
     const auto now = Clock::now();
-    const bool changeable =
-        failure.remedy == Remedy::change_parameter || failure.remedy == Remedy::weaker_structure;
+    const bool changeable = failure.of_model && (failure.remedy == Remedy::change_parameter ||
+                                                 failure.remedy == Remedy::weaker_structure);
     if (renewed_key && progress.attempts <= kMostChanges) return now;
     if (changeable && ++progress.changes <= kMostChanges) {
       const auto lesson = route.learned->learn(request, failure, route.endpoint.dialect);
@@ -416,11 +511,11 @@ class Broker::Impl {
     return std::unexpected(std::move(last));
   }
 
-  static Answered answered_with(const Route& route, Attempt& attempt, std::vector<std::string> changes) {
+  static Answered answered_with(Attempt& attempt, std::vector<std::string> changes) {
     Answered answered;
     answered.reply = std::move(*attempt.result);
     answered.usage = attempt.usage;
-    if (const auto cost = cost_of(attempt.usage, route.model.prices)) answered.cost = cost->nano_dollars;
+    if (attempt.cost) answered.cost = attempt.cost->nano_dollars;
     answered.changes = std::move(changes);
     return answered;
   }
@@ -453,19 +548,20 @@ class Broker::Impl {
     ending.timed_out = exchange.timed_out;
     ending.abandoned = abandoned;
     attempt.renewed_key = route.account->finish(*turn, ending);
-    settle(purse, most, pays, attempt.usage, route.model);
+    attempt.cost = cost_to_count(attempt.usage, route.model, most);
+    settle(purse, most, pays, attempt);
+    if (pays && !attempt.result && caller.lost) add(*caller.lost, attempt.usage, attempt.cost);
     if (abandoned) co_return cancelled();
     co_return attempt;
   }
 
-  void settle(Purse* purse, int64_t reserved, bool pays, const TokenUsage& usage, const Model& model) {
+  void settle(Purse* purse, int64_t reserved, bool pays, const Attempt& attempt) {
     if (!pays) {
       if (purse != nullptr) purse->release(reserved);
       return;
     }
-    const auto cost = cost_of(usage, model.prices);
-    all_.settle(0, cost, usage);
-    if (purse != nullptr) purse->settle(reserved, cost, usage);
+    all_.settle(0, attempt.cost, attempt.usage);
+    if (purse != nullptr) purse->settle(reserved, attempt.cost, attempt.usage);
     counted_.spend = all_.spend();
   }
 
@@ -497,7 +593,7 @@ class Broker::Impl {
                     std::move(exchange.response->body)};
       const auto now =
           std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
-      attempt.result = decode(route.endpoint.dialect, answer, now, key);
+      attempt.result = decode(route.endpoint.dialect, answer, now, key, &request);
     } else {
       Error error = std::move(exchange.response.error());
       if (exchange.timed_out) error.kind = ErrorKind::timeout;

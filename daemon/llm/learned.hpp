@@ -15,6 +15,10 @@ class Learned {
  public:
   explicit Learned(asio::any_io_executor executor) : line_(executor) {}
 
+  /// Nothing is known, and nobody is finding out.
+  bool is_empty() const {
+    return !settled_ && !probing_ && parameters_.empty() && mode_ == StructureMode::schema;
+  }
   /// Changes the request as earlier failures taught; says what was done.
   std::vector<std::string> apply(Request& request, Dialect dialect) const;
   /// A lesson for the calls to come: whether it is a new one. nullopt when the request cannot be changed (any
