@@ -21,9 +21,12 @@ class Asking : public sandbox::Completions, public std::enable_shared_from_this<
       : broker_(broker), purse_(std::move(purse)), fresh_(fresh) {}
 
   void complete(std::string request, std::shared_ptr<const bool> unwanted, Done done) override;
+  /// Replies, and what was paid for without one.
   const ModelUse& use() const { return use_; }
 
  private:
+  void count(ModelUse more);
+
   llm::Broker& broker_;
   std::shared_ptr<llm::Purse> purse_;
   bool fresh_;

@@ -12,7 +12,8 @@
 namespace assay::llm {
 namespace {
 
-constexpr size_t kMostPauses = 1000;  // names of models come from requests
+constexpr auto kLongestPark = std::chrono::hours(1);  // then somebody has to ask again
+constexpr size_t kMostPauses = 1000;                  // names of models come from requests
 /// What a request is taken to write when nobody said, for the limits of tokens; corrected by its usage.
 constexpr int64_t kUsualOutput = 500;
 
@@ -56,13 +57,17 @@ Account::Account(asio::any_io_executor executor, Provider provider, std::chrono:
 Result<std::shared_ptr<Account>> Account::open(asio::any_io_executor executor, Provider provider,
                                                std::chrono::milliseconds probe_after) {
   std::shared_ptr<Account> account(new Account(executor, std::move(provider), probe_after));
-  ASSAY_OK(account->load_key());
+  bool is_public = false;
+  ASSAY_OK(account->load_key(&is_public));
+  if (is_public)
+    log::warn("everybody on this machine may read the key of a model provider: chmod 0600 its file",
+              {{"provider", account->provider_.name}, {"file", account->provider_.key_file}});
   return account;
 }
 
-Result<> Account::load_key() {
+Result<> Account::load_key(bool* is_public) {
   key_changed();  // takes the stamp before the key: a file that changes now is read again
-  ASSAY_TRY(key_, read_key(provider_));
+  ASSAY_TRY(key_, read_key(provider_, is_public));
   return {};
 }
 
@@ -165,7 +170,10 @@ void Account::take_turn(Waiter& waiter, Instant now) {
   turn.sent = now;
   turn.full = in_flight_ >= limit_.allowed();
   turn.amounts = amounts_of(waiter.estimate);
-  for (size_t i = 0; i < paces_.size(); ++i) turn.marks[i] = paces_[i].sent(turn.amounts[i], now);
+  for (size_t i = 0; i < paces_.size(); ++i) {
+    turn.amounts[i] = paces_[i].bounded(turn.amounts[i]);
+    turn.marks[i] = paces_[i].sent(turn.amounts[i], now);
+  }
   waiter.served = true;
   waiter.timer.cancel();
 }
@@ -174,6 +182,8 @@ bool Account::finish(const Turn& turn, const Ending& ending) {
   --in_flight_;
   const auto now = Clock::now();
   bool again = false;
+  if (ending.usage == nullptr)  // refused, or never sent: it was a request, but took no tokens
+    for (size_t i = 1; i < paces_.size(); ++i) paces_[i].give_back(turn.amounts[i], now);
   if (!ending.abandoned) {
     learn(turn, ending, now);
     const bool answered = ending.failure == nullptr || works(*ending.failure);
@@ -215,7 +225,8 @@ void Account::learn_overload(const Turn& turn, const Ending& ending, Instant now
   for (size_t i = 0; i < paces_.size(); ++i) explained |= paces_[i].exhausted(turn.amounts[i]);
   const bool busy = failure.status == 503 || failure.status == 504 || ending.timed_out;
   if (busy || (rate && !explained)) limit_.overload(turn.sent, now, in_flight_ + 1);
-  if (failure.remedy == Remedy::retry && failure.retry_after) park(now + *failure.retry_after);
+  if (failure.remedy == Remedy::retry && failure.retry_after)
+    park(now + std::min<std::chrono::milliseconds>(*failure.retry_after, kLongestPark));
 }
 
 void Account::park(Instant until) {

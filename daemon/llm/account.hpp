@@ -3,7 +3,7 @@
 // Calls wait in one line, in the order in which they came (a call that is tried again has its old place).
 // The first goes when the account is not parked, fewer requests than allowed are under way
 // (daemon/llm/in_flight.hpp) and its limits have room (daemon/llm/pace.hpp). Retry-After parks the whole
-// account: nothing is sent before it, and nothing holds a place meanwhile.
+// account, for an hour at most: nothing is sent before it, and nothing holds a place meanwhile.
 //
 // A refused key, or an account without money, pauses it: one line in the log, and every call ends at once
 // with the same error, until a call that is let through once a minute, or at once when the key file has
@@ -49,9 +49,9 @@ class Account : public std::enable_shared_from_this<Account> {
   };
   /// How a request ended.
   struct Ending {
-    const Headers* headers = nullptr;  ///< nullptr: no answer came
-    Failure* failure = nullptr;        ///< nullptr: a good answer; of a pause it then says what to do
-    const TokenUsage* usage = nullptr;
+    const Headers* headers = nullptr;   ///< nullptr: no answer came
+    Failure* failure = nullptr;         ///< nullptr: a good answer; of a pause it then says what to do
+    const TokenUsage* usage = nullptr;  ///< nullptr: nothing is to be paid
     bool timed_out = false;
     bool abandoned = false;  ///< cancelled: says nothing about the endpoint
   };
@@ -83,7 +83,7 @@ class Account : public std::enable_shared_from_this<Account> {
   };
 
   Account(asio::any_io_executor executor, Provider provider, std::chrono::milliseconds probe_after);
-  Result<> load_key();
+  Result<> load_key(bool* is_public = nullptr);
   bool key_changed();
   std::optional<Error> refusal(const std::string& model, Turn& turn);
   void serve();

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/row.hpp"
+#include "daemon/llm/bounds.hpp"
 #include "daemon/llm/members.hpp"
 #include "daemon/llm/object_text.hpp"
 
@@ -106,7 +107,7 @@ Finish finish_from(std::string_view name) {
 }  // namespace
 
 Result<Ask> ask_from(std::string_view text) {
-  auto json = parse_json(text);
+  auto json = parse_bounded(text, kRequestValues);
   if (!json) return std::unexpected(std::move(json.error()).with("completion request"));
   if (!json->is_object()) return bad("completion request", "must be an object");
   ASSAY_OK(only(*json, kMembers, ""));

@@ -16,6 +16,7 @@
 #include "daemon/llm/ask.hpp"
 #include "daemon/llm/kept_replies.hpp"
 #include "daemon/llm/learned.hpp"
+#include "daemon/llm/permitted.hpp"
 
 namespace assay::llm {
 
@@ -29,7 +30,7 @@ constexpr auto kUnwantedEvery = 100ms;  // how often calls are asked whether the
 constexpr int kMostBilled = 4;          // attempts of one call that may cost money without bringing a reply
 constexpr int kMostChanges = 20;        // of one request
 constexpr size_t kResponseLimit = 16 << 20;
-constexpr size_t kMostLearned = 1000;    // models; their names come from requests
+constexpr size_t kMostLearned = 1000;    // models without an entry
 constexpr int64_t kUnsaidOutput = 4096;  // tokens reserved for a call without a limit, of a model without one
 
 std::unexpected<Error> cancelled() {
@@ -58,8 +59,11 @@ using Given = std::shared_ptr<const Answered>;
 struct Question {
   std::shared_ptr<const Route> route;
   Request request;
-  Call call;        ///< of it, for the first attempt, unless its body is empty
-  std::string key;  ///< of the cache; empty: not to be kept
+  Call call;                   ///< of it, for the first attempt, unless its body is empty
+  std::string name;            ///< of the cache's wish
+  std::string key;             ///< of what is sent, as far as known; empty: not to be kept
+  bool without_limit = false;  ///< max_tokens is that of a limit of money, and no part of the key
+  bool changed_alone = false;  ///< it is not as it was asked for
   Caller caller;
   Deadline deadline;
 };
@@ -69,20 +73,23 @@ struct Sending {
   std::optional<Request> changed;  ///< by what is known of the model
   Call call;
   std::vector<std::string> changes;
+  std::vector<std::string> left_out;  ///< parameters that the dialect does not have
 };
 
 int64_t most_output(const Request& request, const Model& model) {
   return request.parameters.max_tokens.value_or(model.max_output_tokens.value_or(kUnsaidOutput));
 }
 
-/// A token is at least a byte of what is sent; then there is what providers add: the marks of messages, the
-/// words around a tool, an image behind a URL.
-int64_t most_input(const Request& request, const Call& call) {
-  constexpr int64_t kAdded = 1000, kPerMessage = 16, kPerImage = 8000;
+/// A token is at least a byte of what is sent; then there is what providers add: the marks of messages and
+/// the words around a tool. An image costs what models.toml says, and not its bytes.
+int64_t most_input(const Request& request, const Call& call, const Model& model) {
+  constexpr int64_t kAdded = 1000, kPerMessage = 16;
   int64_t tokens = static_cast<int64_t>(call.body.size()) + kAdded;
   for (const auto& message : request.messages) {
     tokens += kPerMessage;
-    for (const auto& part : message.parts) tokens += part.type == Part::Type::image ? kPerImage : 0;
+    for (const auto& part : message.parts)
+      if (part.type == Part::Type::image)
+        tokens += model.image_tokens.value_or(0) - static_cast<int64_t>(part.text.size());
   }
   return tokens;
 }
@@ -92,7 +99,7 @@ std::optional<Cost> worst_cost(const Request& request, const Call& call, const M
   TokenUsage most;
   // Writing to the provider's cache costs more than reading, and for an hour only when it is asked for.
   (request.parameters.forwarded == "{}" ? most.cache_write_5m : most.cache_write_1h) =
-      most_input(request, call);
+      most_input(request, call, model);
   most.output = most_output(request, model);
   const auto written = cost_of(most, model.prices);
   most.input = std::exchange(most.cache_write_5m, 0) + std::exchange(most.cache_write_1h, 0);
@@ -106,6 +113,22 @@ TokenUsage lost_usage(const Request& request, const Model& model) {
   TokenUsage usage = estimate_usage(request);
   usage.output = most_output(request, model);
   return usage;
+}
+
+/// What nobody told costs, where a limit is to hold, the most that it can: that was reserved.
+std::optional<Cost> cost_to_count(const TokenUsage& usage, const Model& model, int64_t reserved) {
+  if (usage.estimated && reserved > 0) return Cost{reserved, true};
+  return cost_of(usage, model.prices);
+}
+
+void add(ModelUse& lost, const TokenUsage& usage, const std::optional<Cost>& cost) {
+  lost.input_tokens += usage.input + usage.cache_write_5m + usage.cache_write_1h;
+  lost.cached_tokens += usage.cached;
+  lost.output_tokens += usage.output;
+  lost.reasoning_tokens += usage.reasoning;
+  lost.estimated += usage.estimated ? 1 : 0;
+  lost.unpriced += cost ? 0 : 1;
+  if (cost) lost.nano_dollars = added(lost.nano_dollars, cost->nano_dollars);
 }
 
 bool is_good(const Reply& reply) {
@@ -197,6 +220,7 @@ class Broker::Impl {
   struct Attempt {
     std::expected<Reply, Failure> result;
     TokenUsage usage;          ///< when it is to be paid
+    std::optional<Cost> cost;  ///< of that
     bool renewed_key = false;  ///< ask again at once
   };
   /// One call between its attempts.
@@ -204,7 +228,8 @@ class Broker::Impl {
     uint64_t ticket = 0;
     Deadline deadline;
     int attempts = 0, changes = 0, billed = 0;
-    std::optional<Error> last;  ///< of the last attempt
+    std::optional<Error> last;         ///< of the last attempt
+    std::vector<std::string> changed;  ///< for this call alone
   };
 
   void cancel(const Active& call) {
@@ -256,14 +281,15 @@ class Broker::Impl {
     if (limited && !route.model.prices)
       return fail(ErrorKind::config, "the run has a spend limit, but models.toml has no price for \"" +
                                          ask.model + "\": give it one, or the run no limit");
+    ASSAY_OK(check_permitted(question.request, route.model, route.account->provider(), limited));
     ASSAY_TRY(question.call, build(route.endpoint, question.request));
-    if (ask.cache.on)
-      question.key = cache_key(
-          {"1", route.account->provider().base_url, question.call.path, ask.cache.name, question.call.body});
+    question.name = ask.cache.name;
+    if (ask.cache.on) question.key = key_of(route, question.name, question.call);
     // A limit of money holds only if the output has one. What is cut there is not kept, so it is no part of
     // the key.
     if (limited && !question.request.parameters.max_tokens) {
       question.request.parameters.max_tokens = most_output(question.request, route.model);
+      question.without_limit = true;
       question.call = {};
     }
     question.deadline = std::min(caller.deadline, Clock::now() + route.account->provider().give_up);
@@ -279,19 +305,38 @@ class Broker::Impl {
     route->account = accounts_.at(model.provider);
     route->endpoint = route->account->provider().endpoint;
     if (model.api) route->endpoint.dialect = *model.api;
-    if (routes_.size() >= kMostLearned) {
-      routes_.clear();
-      learned_.clear();
-    }
-    auto& learned =
-        learned_[model.provider + "\n" + model.name + "\n" + std::string(to_string(route->endpoint.dialect))];
-    if (!learned) learned = std::make_shared<Learned>(executor_);
-    route->learned = learned;
+    route->learned = learned_of(model, route->endpoint.dialect);
+    if (routes_.size() >= kMostLearned) routes_.clear();
     routes_.emplace(slug, route);
     return route;
   }
 
+  /// Of models without an entry the names come from requests, and may be of none: only what something was
+  /// learned of is remembered for long.
+  std::shared_ptr<Learned> learned_of(const Model& model, Dialect dialect) {
+    const auto name = model.provider + "\n" + model.name + "\n" + std::string(to_string(dialect));
+    if (const auto known = learned_.find(name); known != learned_.end()) return known->second;
+    if (learned_.size() >= kMostLearned)
+      std::erase_if(learned_, [](const auto& one) { return one.second->is_empty(); });
+    const auto learned = std::make_shared<Learned>(executor_);
+    if (model.listed || learned_.size() < kMostLearned) learned_.emplace(name, learned);
+    return learned;
+  }
+
   // --- the cache -------------------------------------------------------------------------------------------
+
+  static std::string key_of(const Route& route, const std::string& name, const Call& call) {
+    return cache_key({"1", route.account->provider().base_url, call.path, name, call.body});
+  }
+
+  /// The key of what is really sent, which is not always what was asked for.
+  static std::string key_of(const Question& question, const Call& call, const Request& request) {
+    if (!question.without_limit) return key_of(*question.route, question.name, call);
+    Request unlimited = request;
+    unlimited.parameters.max_tokens.reset();
+    const auto built = build(question.route->endpoint, unlimited);
+    return built ? key_of(*question.route, question.name, *built) : std::string();
+  }
 
   Task<Result<Given>> maybe_cached(std::unique_ptr<Question> question) {
     if (question->key.empty()) co_return co_await asked(std::move(question));
@@ -343,10 +388,22 @@ class Broker::Impl {
       ++counted_.cache_hits;
       co_return given;
     }
-    ++counted_.cache_misses;
     auto outcome = co_await asked(std::move(question));
-    if (cache_ && outcome && is_good((*outcome)->reply)) co_await cache_->keep(key, to_json(**outcome));
+    if (!outcome || !(*outcome)->from_cache) ++counted_.cache_misses;
     co_return outcome;
+  }
+
+  /// What is kept of this request as it is sent now, if that is not how it was asked for; else null.
+  Task<Given> kept_of_changed(Question& question, const Sending& sending, const Request& request) {
+    if (question.key.empty() || (!sending.changed && !question.changed_alone)) co_return nullptr;
+    auto key = key_of(question, sending.call, request);
+    if (key == question.key) co_return nullptr;
+    question.key = std::move(key);
+    std::optional<std::string> kept;
+    if (cache_ && !question.key.empty()) kept = co_await cache_->find(question.key);
+    auto given = given_again(kept, *question.route);
+    if (given) ++counted_.cache_hits;
+    co_return given;
   }
 
   // --- asking ----------------------------------------------------------------------------------------------
@@ -357,8 +414,9 @@ class Broker::Impl {
     bool probing = false;
     if (is_structured) probing = co_await learned->probe(options_.probe_patience, question->deadline);
     auto outcome = co_await attempts(std::move(question));
-    if (is_structured && outcome) learned->found();
-    if (probing && !outcome) learned->gave_up();
+    const bool found = outcome && !(*outcome)->from_cache;
+    if (is_structured && found) learned->found();
+    if (probing && !found) learned->gave_up();
     co_return outcome;
   }
 
@@ -368,12 +426,21 @@ class Broker::Impl {
     progress.ticket = ++tickets_;
     progress.deadline = question->deadline;
     for (;;) {
-      ASSAY_CO_TRY(const auto sending, prepared(*question));
+      ASSAY_CO_TRY(const auto sending, prepared(*question, progress));
       const Request& request = sending->changed ? *sending->changed : question->request;
+      auto kept = co_await kept_of_changed(*question, *sending, request);
+      if (kept) co_return kept;
       const auto attempt = co_await attempted(route, request, sending->call, question->caller, progress);
       if (!attempt) co_return given_up(attempt.error(), progress);
-      if ((*attempt)->result) co_return answered_with(route, **attempt, std::move(sending->changes));
+      if ((*attempt)->result) {
+        for (const auto& name : sending->left_out) sending->changes.push_back(name + " left out");
+        auto given = answered_with(**attempt, std::move(sending->changes));
+        if (cache_ && !question->key.empty() && is_good(given->reply))
+          co_await cache_->keep(question->key, to_json(*given));
+        co_return given;
+      }
       Failure& failure = (*attempt)->result.error();
+      if (change_alone(*question, request, sending->changes, failure, progress)) continue;
       auto next = after(route, request, failure, (*attempt)->renewed_key, progress);
       if (!next) co_return std::unexpected(std::move(next).error());
       ++counted_.retries;
@@ -385,20 +452,40 @@ class Broker::Impl {
   }
 
   /// What to send now, by all that is known of the model.
-  static Result<std::unique_ptr<Sending>> prepared(Question& question) {
+  static Result<std::unique_ptr<Sending>> prepared(Question& question, const Progress& progress) {
     const Route& route = *question.route;
     auto made = std::make_unique<Sending>();
     Sending& sending = *made;
+    sending.changes = progress.changed;
     if (route.learned->concerns(question.request)) {
       sending.changed = question.request;
-      sending.changes = route.learned->apply(*sending.changed, route.endpoint.dialect);
+      std::ranges::move(route.learned->apply(*sending.changed, route.endpoint.dialect),
+                        std::back_inserter(sending.changes));
     }
     sending.call = std::exchange(question.call, {});
     if (sending.changed || sending.call.body.empty()) {
       ASSAY_TRY(sending.call, build(route.endpoint, sending.changed ? *sending.changed : question.request));
     }
-    for (const auto& name : sending.call.left_out) sending.changes.push_back(name + " left out");
+    sending.left_out = sending.call.left_out;
     return made;
+  }
+
+  /// Where a refusal may be about what this request alone says: changes this one, and teaches nobody. `sent`:
+  /// the request as it was sent, with its `changes`.
+  bool change_alone(Question& question, const Request& sent, const std::vector<std::string>& changes,
+                    const Failure& failure, Progress& progress) {
+    if (failure.of_model || progress.changes >= kMostChanges) return false;
+    Request changed = sent;
+    auto change = adapt(changed, failure, question.route->endpoint.dialect);
+    if (!change) return false;
+    question.request = std::move(changed);
+    question.changed_alone = true;
+    progress.changed = changes;
+    progress.changed.push_back(std::move(*change));
+    ++progress.changes;
+    ++progress.attempts;
+    ++counted_.retries;
+    return true;
   }
 
   /// When to try again, or why not to.
@@ -408,8 +495,8 @@ class Broker::Impl {
     progress.last = failure.error;
     if (!failure.request_id.empty()) progress.last->message += " (request " + failure.request_id + ")";
     const auto now = Clock::now();
-    const bool changeable =
-        failure.remedy == Remedy::change_parameter || failure.remedy == Remedy::weaker_structure;
+    const bool changeable = failure.of_model && (failure.remedy == Remedy::change_parameter ||
+                                                 failure.remedy == Remedy::weaker_structure);
     if (renewed_key && progress.attempts <= kMostChanges) return now;
     if (changeable && ++progress.changes <= kMostChanges) {
       const auto lesson = route.learned->learn(request, failure, route.endpoint.dialect);
@@ -448,11 +535,11 @@ class Broker::Impl {
     return std::unexpected(std::move(last));
   }
 
-  static Given answered_with(const Route& route, Attempt& attempt, std::vector<std::string> changes) {
+  static Given answered_with(Attempt& attempt, std::vector<std::string> changes) {
     Answered answered;
     answered.reply = std::move(*attempt.result);
     answered.usage = attempt.usage;
-    if (const auto cost = cost_of(attempt.usage, route.model.prices)) answered.cost = cost->nano_dollars;
+    if (attempt.cost) answered.cost = attempt.cost->nano_dollars;
     answered.changes = std::move(changes);
     return std::make_shared<const Answered>(std::move(answered));
   }
@@ -476,14 +563,14 @@ class Broker::Impl {
     }
     auto exchange =
         co_await http_.exchange(http_request(route, std::move(call), turn->key, progress.deadline));
-    auto attempt = ended(route, request, exchange, *turn, purse, most);
+    auto attempt = ended(route, request, exchange, *turn, caller, most);
     if (!attempt) co_return cancelled();
     co_return attempt;
   }
 
   /// What it brought, told to the account and paid; null: it was cancelled.
   std::unique_ptr<Attempt> ended(const Route& route, const Request& request, http::Exchange& exchange,
-                                 const Account::Turn& turn, Purse* purse, int64_t reserved) {
+                                 const Account::Turn& turn, const Caller& caller, int64_t reserved) {
     const bool abandoned = !exchange.response && exchange.response.error().kind == ErrorKind::cancelled;
     auto attempt = std::make_unique<Attempt>(read(route, request, exchange, turn.key));
     const auto& result = attempt->result;
@@ -495,18 +582,19 @@ class Broker::Impl {
     ending.timed_out = exchange.timed_out;
     ending.abandoned = abandoned;
     attempt->renewed_key = route.account->finish(turn, ending);
-    settle(purse, reserved, pays, attempt->usage, route.model);
+    attempt->cost = cost_to_count(attempt->usage, route.model, reserved);
+    settle(caller.purse.get(), reserved, pays, *attempt);
+    if (pays && !attempt->result && caller.lost) add(*caller.lost, attempt->usage, attempt->cost);
     return abandoned ? nullptr : std::move(attempt);
   }
 
-  void settle(Purse* purse, int64_t reserved, bool pays, const TokenUsage& usage, const Model& model) {
+  void settle(Purse* purse, int64_t reserved, bool pays, const Attempt& attempt) {
     if (!pays) {
       if (purse != nullptr) purse->release(reserved);
       return;
     }
-    const auto cost = cost_of(usage, model.prices);
-    all_.settle(0, cost, usage);
-    if (purse != nullptr) purse->settle(reserved, cost, usage);
+    all_.settle(0, attempt.cost, attempt.usage);
+    if (purse != nullptr) purse->settle(reserved, attempt.cost, attempt.usage);
     counted_.spend = all_.spend();
   }
 
@@ -539,7 +627,7 @@ class Broker::Impl {
                     std::move(exchange.response->body)};
       const auto now =
           std::chrono::time_point_cast<std::chrono::milliseconds>(std::chrono::system_clock::now());
-      attempt.result = decode(route.endpoint.dialect, answer, now, key);
+      attempt.result = decode(route.endpoint.dialect, answer, now, key, &request);
       exchange.response->headers = std::move(answer.headers);  // say what the account may do
     } else {
       Error error = std::move(exchange.response.error());

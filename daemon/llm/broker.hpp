@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "core/outcome.hpp"
 #include "daemon/llm/account.hpp"
 #include "daemon/llm/models.hpp"
 #include "daemon/llm/purse.hpp"
@@ -25,6 +26,8 @@ struct Caller {
   std::shared_ptr<Purse> purse;               ///< null: spent, but not counted by run
   Deadline deadline = Deadline::max();        ///< besides the provider's give_up
   std::shared_ptr<const bool> unwanted = {};  ///< when true the call ends as `cancelled`, within 0.1 s
+  /// Unless null, added to while the call lasts: what attempts cost that brought no reply.
+  std::shared_ptr<ModelUse> lost = {};
 };
 
 struct BrokerStatus {

@@ -4,15 +4,19 @@
 #include <optional>
 
 #include "daemon/llm/words.hpp"
+#include "daemon/llm/wrote.hpp"
 
 namespace assay::llm {
 namespace {
 
-constexpr std::array<std::string_view, 17> kComplaints = {
-    "unsupported",   "not supported",     "not support",        "unrecognized", "unknown parameter",
-    "unknown field", "unknown_parameter", "unexpected keyword", "extra inputs", "extra_forbidden",
-    "not permitted", "deprecated",        "cannot both",        "not allowed",  "unavailable",
-    "requires --",   "enabled only"};
+constexpr std::array<std::string_view, 19> kComplaints = {
+    "unsupported",       "not supported",      "not support",
+    "unrecognized",      "unknown parameter",  "unknown field",
+    "unknown_parameter", "unexpected keyword", "extra inputs",
+    "extra_forbidden",   "not permitted",      "deprecated",
+    "cannot both",       "not allowed",        "unavailable",
+    "requires --",       "requires logprobs",  "enabled only",
+    "no endpoints found that support"};
 
 /// Spellings of structured output; "no endpoints found that support tool use" is OpenRouter's 404.
 constexpr std::array<std::string_view, 15> kStructureWords = {
@@ -63,15 +67,15 @@ size_t place_of(const Spelling& spelling, std::string_view text) {
 }
 
 /// The parameter named first; of two that exclude each other the last, so that temperature stays.
-std::optional<std::string> parameter_in(std::string_view text) {
+const Spelling* parameter_in(std::string_view text) {
   const bool last = text.contains("cannot both");
-  std::optional<std::string> found;
+  const Spelling* found = nullptr;
   size_t best = 0;
   for (const auto& spelling : kParameters) {
     const size_t at = place_of(spelling, text);
-    if (at == std::string_view::npos || (found && (last ? at <= best : at >= best))) continue;
+    if (at == std::string_view::npos || (found != nullptr && (last ? at <= best : at >= best))) continue;
     best = at;
-    found = spelling.parameter;
+    found = &spelling;
   }
   return found;
 }
@@ -81,29 +85,38 @@ std::string_view root_of(std::string_view param) {
   return param.substr(0, param.find_first_of(".["));
 }
 
+/// As spelled: "Temperature" is none of ours.
 Complaint about_param(const std::string& param) {
   for (const auto& spelling : kParameters)
-    if (param == spelling.word) return {Complaint::About::parameter, std::string(spelling.parameter)};
+    if (param == spelling.word) return {Complaint::About::parameter, std::string(spelling.parameter), true};
   const auto root = root_of(param);
   const bool format = param.starts_with("text.format") || param.starts_with("output_config.format");
   if (format || root == "response_format" || root == "tools" || root == "tool_choice")
-    return {Complaint::About::structure, {}};
-  return {Complaint::About::parameter, std::string(root)};
+    return {Complaint::About::structure, {}, true};
+  return {Complaint::About::parameter, std::string(root), false};
+}
+
+Complaint about_words(std::string_view message, const Request* asked) {
+  // What names both ("'strict' in tools is not supported", "… to use logprobs with tools") is about the
+  // parameter only when that is all it names.
+  if (has_any(message, kStructureWords))
+    return {Complaint::About::structure, {}, says_itself(message, kStructureWords, asked)};
+  if (const Spelling* spelling = parameter_in(message))
+    return {Complaint::About::parameter, std::string(spelling->parameter), !stands_in(asked, spelling->word)};
+  return {};
 }
 
 }  // namespace
 
-Complaint complaint_of(const ProviderError& error) {
+Complaint complaint_of(const ProviderError& error, const Request* asked) {
   const std::string message = lower(error.message);
-  if (!has_any(message, kComplaints) && !has_any(lower(error.code), kComplaints) &&
-      !message.contains("no endpoints found that support"))
-    return {};
-  if (!error.param.empty()) return about_param(lower(error.param));
-  // What names both ("'strict' in tools is not supported", "… to use logprobs with tools") is about the
-  // parameter only when that is all it names.
-  if (has_any(message, kStructureWords)) return {Complaint::About::structure, {}};
-  if (auto parameter = parameter_in(message)) return {Complaint::About::parameter, std::move(*parameter)};
-  return {};
+  const bool by_code = has_any(lower(error.code), kComplaints);
+  if (!by_code && !has_any(message, kComplaints)) return {};
+  Complaint complaint = error.param.empty() ? about_words(message, asked) : about_param(error.param);
+  if (complaint.of_model)
+    complaint.of_model = (by_code || says_itself(message, kComplaints, asked)) &&
+                         !message.contains("invalid schema") && !names_what_was_asked(asked, message);
+  return complaint;
 }
 
 }  // namespace assay::llm

@@ -4,6 +4,9 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "daemon/llm/quote.hpp"
+#include "daemon/llm/words.hpp"
+
 namespace assay::llm {
 namespace {
 
@@ -27,6 +30,23 @@ constexpr std::array<std::string_view, 17> kOwnMembers = {"model",
                                                           "stop_sequences",
                                                           "response_format",
                                                           "previous_response_id"};
+
+constexpr std::array<std::string_view, 10> kOwnParameters = {
+    "temperature", "top_p", "max_tokens", "max_completion_tokens", "max_output_tokens",
+    "seed",        "stop",  "logprobs",   "top_logprobs",          "reasoning_effort"};
+constexpr size_t kNameLimit = 64;
+
+/// Without case and separators.
+std::string folded(std::string_view name) {
+  std::string out = lower(name);
+  std::erase_if(out, [](char c) { return c == '_' || c == '-' || c == '.'; });
+  return out;
+}
+
+bool in_name(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+         c == '.';
+}
 
 std::unexpected<Error> bad(std::string_view where, std::string_view what) {
   return fail(ErrorKind::config, std::string(where) + ": " + std::string(what));
@@ -107,7 +127,7 @@ bool is_max_tokens(std::string_view name) {
 
 Result<void> set_max_tokens(Parameters& parameters, const std::string& name, const Json& value) {
   if (parameters.max_tokens) return bad(name, "the limit of the output is given twice");
-  ASSAY_TRY(parameters.max_tokens, integer_between(value, name, 1, kTokenLimit));
+  ASSAY_TRY(parameters.max_tokens, integer_between(value, name, 1, kMostOutputTokens));
   if (name == "max_completion_tokens") parameters.max_tokens_name = MaxTokensName::max_completion_tokens;
   return {};
 }
@@ -165,6 +185,9 @@ std::string_view to_string(Finish finish) {
 
 Result<std::vector<Message>> messages_from(const Json& array) {
   if (!array.is_array() || array.empty()) return bad("messages", "must be a list with at least one message");
+  if (array.size() > kMostMessages)
+    return bad("messages", "has " + std::to_string(array.size()) + " messages; " +
+                               std::to_string(kMostMessages) + " are the most");
   std::vector<Message> messages;
   for (size_t i = 0; i < array.size(); ++i) {
     ASSAY_TRY(auto message, message_from(array[i], "messages[" + std::to_string(i) + "]"));
@@ -173,16 +196,26 @@ Result<std::vector<Message>> messages_from(const Json& array) {
   return messages;
 }
 
+Result<void> check_forwardable(const std::string& name) {
+  if (name.empty() || name.size() > kNameLimit || !std::ranges::all_of(name, in_name))
+    return bad(quote(name, {}, kNameLimit),
+               "the name of a parameter must be 1 to 64 letters, digits, _, - or .");
+  const auto is_it = [own = folded(name)](std::string_view other) { return folded(other) == own; };
+  if (std::ranges::any_of(kOwnMembers, is_it) || std::ranges::any_of(kOwnParameters, is_it))
+    return bad(name, "cannot be set as a parameter of inference");
+  return {};
+}
+
 Result<Parameters> parameters_from(const Json& object) {
   if (!object.is_object()) return bad("parameters", "must be an object");
   Parameters parameters;
   Json forwarded = Json::object();
   for (const auto& [name, value] : object.items()) {
     if (name == "logprobs" || name == "top_logprobs") continue;
-    if (std::ranges::find(kOwnMembers, name) != kOwnMembers.end())
-      return bad(name, "cannot be set as a parameter of inference");
     ASSAY_TRY(const bool own, set_parameter(parameters, name, value));
-    if (!own) forwarded[name] = value;
+    if (own) continue;
+    ASSAY_OK(check_forwardable(name));
+    forwarded[name] = value;
   }
   ASSAY_OK(set_logprobs(parameters, object.value("logprobs", Json()), object.value("top_logprobs", Json())));
   parameters.forwarded = dump_json(forwarded);

@@ -27,6 +27,8 @@ struct Message {
   std::vector<Part> parts;  ///< at least one
 };
 
+inline constexpr size_t kMostMessages = 4096;
+
 /// A chat array as OpenAI writes it: [{"role":"user","content":"…"}], or for content a list of parts
 /// {"type":"text","text":"…"} and {"type":"image_url","image_url":{"url":"…"}}. `config` that names the
 /// place.
@@ -40,7 +42,7 @@ enum class MaxTokensName { max_tokens, max_completion_tokens };
 struct Parameters {
   std::optional<double> temperature;  ///< 0 … 2
   std::optional<double> top_p;        ///< 0 … 1
-  std::optional<int64_t> max_tokens;  ///< of the output, reasoning included; > 0
+  std::optional<int64_t> max_tokens;  ///< of the output, reasoning included; 1 … kMostOutputTokens
   MaxTokensName max_tokens_name = MaxTokensName::max_tokens;
   std::optional<int64_t> seed;
   std::vector<std::string> stop;
@@ -49,10 +51,15 @@ struct Parameters {
   std::string forwarded = "{}";     ///< a JSON object: other members of the body, as they are
 };
 
+/// Whether a member of that name may be forwarded: 1 to 64 of [A-Za-z0-9_.-], so that no sentence of a
+/// provider that repeats it can be taken for the provider's own; and none that is a member of ours, also when
+/// case and separators are left out ("Temperature", "response.format"). `config` that begins with the name.
+Result<void> check_forwardable(const std::string& name);
+
 /// From an object: temperature, top_p, max_tokens (or max_completion_tokens, max_output_tokens), seed, stop
 /// (a string or a list), logprobs (true or false), top_logprobs, reasoning_effort; other members are
-/// forwarded. `config` for values out of range and for members that a request already says or that would
-/// change what an answer looks like ("stream", "n", "tools", …).
+/// forwarded. `config` for values out of range, for members that a request already says or that would change
+/// what an answer looks like ("stream", "n", "tools", …), and for names that are not check_forwardable().
 Result<Parameters> parameters_from(const Json& object);
 
 /// How structured output is asked for, the strictest first. `json_object` and `prompt` tell the model the
@@ -89,8 +96,10 @@ struct TokenUsage {
   bool estimated = false;  ///< counted by us (daemon/llm/price.hpp), not told by the provider
   bool operator==(const TokenUsage&) const = default;
 };
-/// A larger number of tokens in an answer is no number of tokens.
-inline constexpr int64_t kTokenLimit = 1'000'000'000'000;
+/// A larger number of tokens in an answer is no number of tokens: no model reads or writes a hundredth of it.
+inline constexpr int64_t kTokenLimit = 100'000'000;
+/// The most that a request may ask a model to write.
+inline constexpr int64_t kMostOutputTokens = 1'000'000;
 
 enum class Finish {
   stop,            ///< it said what it wanted to say

@@ -4,6 +4,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "daemon/llm/bounds.hpp"
 #include "daemon/llm/dialects.hpp"
 #include "daemon/llm/members.hpp"
 #include "daemon/llm/quote.hpp"
@@ -116,7 +117,7 @@ std::unexpected<Failure> Reading::malformed(std::string_view what) const {
 }
 
 std::unexpected<Failure> Reading::failed(const ProviderError& error) const {
-  return std::unexpected(failure_of(answer_, error, now_, key_));
+  return std::unexpected(failure_of(answer_, error, now_, key_, asked_));
 }
 
 std::unexpected<Failure> Reading::refused(ErrorKind kind, std::string_view what,
@@ -129,7 +130,8 @@ std::unexpected<Failure> Reading::refused(ErrorKind kind, std::string_view what,
 }
 
 std::expected<ToolCall, Failure> Reading::tool_call(std::string_view name, const Json& arguments) const {
-  const auto parsed = arguments.is_string() ? parse_json(text_of(arguments)) : Result<Json>(arguments);
+  const auto parsed =
+      arguments.is_string() ? parse_bounded(text_of(arguments), kReplyValues) : Result<Json>(arguments);
   if (!parsed || !parsed->is_object())
     return refused(ErrorKind::judge_parse, "the model called its tool with what is no JSON object",
                    arguments.is_string() ? std::string(text_of(arguments)) : dump_json(arguments));
@@ -164,14 +166,19 @@ Result<Call> build(const Endpoint& endpoint, const Request& request) {
   return call;
 }
 
-std::expected<Reply, Failure> decode(Dialect dialect, const Answer& answer, Time now, std::string_view key) {
-  if (answer.status < 200 || answer.status > 299) return std::unexpected(failure_of(answer, now, key));
-  const Reading reading(answer, now, key);
+std::expected<Reply, Failure> decode(Dialect dialect, const Answer& answer, Time now, std::string_view key,
+                                     const Request* asked) {
+  if (answer.status < 200 || answer.status > 299) return std::unexpected(failure_of(answer, now, key, asked));
+  const Reading reading(answer, now, key, asked);
+  if (has_more_values(answer.body, kReplyValues))
+    return reading.refused(ErrorKind::output_limit, "the model endpoint answered with more than " +
+                                                        std::to_string(kReplyValues) +
+                                                        " JSON values: ask for fewer log probabilities");
   const auto body = parse_json(answer.body);
   if (!body) return reading.malformed("what is no JSON");
   auto reply = read(dialect, *body, reading);
   const auto usage = usage_in(dialect, *body);
-  auto id = request_id(answer.headers);
+  auto id = request_id(answer.headers, key);
   if (id.empty()) id = id_in(*body, key);
   if (reply) {
     reply->usage = usage;

@@ -33,8 +33,10 @@ struct Endpoint {
 /// `config` that names what of the request this dialect cannot say at all.
 Result<Call> build(const Endpoint& endpoint, const Request& request);
 
-/// Reads an answer. `key`: the secret the call was made with, which no failure quotes. When the answer is a
-/// reply: `tool` is set exactly when `finish` is `tool`, and texts are UTF-8.
-std::expected<Reply, Failure> decode(Dialect dialect, const Answer& answer, Time now, std::string_view key);
+/// Reads an answer. `key`: the secret the call was made with, which no failure quotes; `asked`: what was
+/// asked, where that is known. When the answer is a reply: `tool` is set exactly when `finish` is `tool`, and
+/// texts are UTF-8.
+std::expected<Reply, Failure> decode(Dialect dialect, const Answer& answer, Time now, std::string_view key,
+                                     const Request* asked = nullptr);
 
 }  // namespace assay::llm

@@ -11,7 +11,8 @@ namespace assay::llm {
 /// An answer of 2xx being read. Refers to what decode() was given, so it lives no longer than that call.
 class Reading {
  public:
-  Reading(const Answer& answer, Time now, std::string_view key) : answer_(answer), now_(now), key_(key) {}
+  Reading(const Answer& answer, Time now, std::string_view key, const Request* asked)
+      : answer_(answer), now_(now), key_(key), asked_(asked) {}
 
   [[nodiscard]] std::unexpected<Failure> malformed(std::string_view what) const;
   [[nodiscard]] std::unexpected<Failure> failed(const ProviderError& error) const;
@@ -26,6 +27,7 @@ class Reading {
   const Answer& answer_;
   Time now_;
   std::string_view key_;
+  const Request* asked_;
 };
 
 namespace chat {

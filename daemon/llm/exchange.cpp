@@ -31,9 +31,9 @@ std::string_view header(const Headers& headers, std::string_view name) {
   return {};
 }
 
-std::string request_id(const Headers& headers) {
+std::string request_id(const Headers& headers, std::string_view key) {
   for (const char* name : {"x-request-id", "request-id", "apim-request-id"})
-    if (const auto id = header(headers, name); !id.empty()) return quote(id, {}, kRequestIdBytes);
+    if (const auto id = header(headers, name); !id.empty()) return quote(id, key, kRequestIdBytes);
   return {};
 }
 

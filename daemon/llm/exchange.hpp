@@ -31,8 +31,8 @@ struct Answer {
 /// The first header of that name, whatever its case, without blanks around it; "" when there is none.
 std::string_view header(const Headers& headers, std::string_view name);
 
-/// The id that the provider's support asks for: x-request-id, request-id or apim-request-id, cut and
-/// printable; "" when there is none.
-std::string request_id(const Headers& headers);
+/// The id that the provider's support asks for: x-request-id, request-id or apim-request-id, cut,
+/// printable and without `key`; "" when there is none.
+std::string request_id(const Headers& headers, std::string_view key = {});
 
 }  // namespace assay::llm

@@ -4,9 +4,11 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "daemon/llm/bounds.hpp"
 #include "daemon/llm/complaint.hpp"
 #include "daemon/llm/quote.hpp"
 #include "daemon/llm/words.hpp"
+#include "daemon/llm/wrote.hpp"
 
 namespace assay::llm {
 namespace {
@@ -57,12 +59,14 @@ struct Seen {
   int status;
   std::string names;  ///< code and type
   std::string message;
+  const Request* asked;
 };
 
 struct Ruling {
   ErrorKind kind;
   Remedy remedy;
   std::string parameter = {};
+  bool of_model = false;
 };
 
 bool is_one_of(int status, std::initializer_list<int> statuses) {
@@ -72,7 +76,7 @@ bool is_one_of(int status, std::initializer_list<int> statuses) {
 bool is_money(const Seen& seen) {
   if (seen.status == 402) return true;
   if (!is_one_of(seen.status, {400, 403, 429})) return false;
-  return has_any(seen.names, kMoneyCodes) || has_any(seen.message, kMoneyWords);
+  return has_any(seen.names, kMoneyCodes) || says_itself(seen.message, kMoneyWords, seen.asked);
 }
 
 bool is_too_long(const Seen& seen) {
@@ -93,18 +97,20 @@ bool is_no_model(const Seen& seen) {
 }
 
 std::optional<Ruling> about_request(const ProviderError& error, const Seen& seen) {
-  auto complaint = complaint_of(error);
+  auto complaint = complaint_of(error, seen.asked);
   const bool of_parameter =
       is_one_of(seen.status, {400, 422}) || (seen.status == 403 && complaint.parameter == "top_logprobs");
   if (complaint.about == Complaint::About::parameter && of_parameter)
-    return Ruling{ErrorKind::config, Remedy::change_parameter, std::move(complaint.parameter)};
+    return Ruling{ErrorKind::config, Remedy::change_parameter, std::move(complaint.parameter),
+                  complaint.of_model};
   if (complaint.about == Complaint::About::structure && is_one_of(seen.status, {400, 404, 422, 500, 501}))
-    return Ruling{ErrorKind::config, Remedy::weaker_structure};
+    return Ruling{ErrorKind::config, Remedy::weaker_structure, {}, complaint.of_model};
   return std::nullopt;
 }
 
 Ruling by_status(const Seen& seen) {
-  if (is_one_of(seen.status, {401, 403}) || has_any(seen.names + " " + seen.message, kKeyWords))
+  if (is_one_of(seen.status, {401, 403}) || has_any(seen.names, kKeyWords) ||
+      says_itself(seen.message, kKeyWords, seen.asked))
     return {ErrorKind::auth, Remedy::none};
   if (seen.status == 429 || seen.status == 529) return {ErrorKind::rate_limited, Remedy::retry};
   if (seen.status == 408 || seen.status == 409) return {ErrorKind::transport, Remedy::retry};
@@ -140,21 +146,23 @@ void obey_should_retry(Failure& failure, std::string_view should_retry) {
 
 /// The body as an error; a page that is no JSON is its own message.
 ProviderError error_in(const std::string& body) {
-  if (const auto json = parse_json(body))
+  if (const auto json = parse_bounded(body, kReplyValues))
     if (auto error = provider_error_from(*json)) return std::move(*error);
   return ProviderError{body, "", "", "", 0};
 }
 
-Failure ruled(const Answer& answer, const ProviderError& error, int status, Time now, std::string_view key) {
-  const Seen seen{status, lower(error.code + " " + error.type), lower(error.message)};
+Failure ruled(const Answer& answer, const ProviderError& error, int status, Time now, std::string_view key,
+              const Request* asked) {
+  const Seen seen{status, lower(error.code + " " + error.type), lower(error.message), asked};
   Ruling ruling = ruling_of(error, seen);
   Failure failure;
   failure.error = {ruling.kind, sentence(answer, error, key)};
   failure.remedy = ruling.remedy;
   failure.parameter = quote(ruling.parameter, key, 64);
+  failure.of_model = ruling.of_model;
   failure.retry_after = retry_after(answer.headers, now);
   failure.status = answer.status;
-  failure.request_id = request_id(answer.headers);
+  failure.request_id = request_id(answer.headers, key);
   failure.possibly_billed = is_one_of(status, {408, 499, 504, 524});
   obey_should_retry(failure, header(answer.headers, "x-should-retry"));
   return failure;
@@ -168,12 +176,13 @@ std::string_view to_string(Remedy remedy) {
   return kNames.at(static_cast<size_t>(remedy));
 }
 
-Failure failure_of(const Answer& answer, Time now, std::string_view key) {
-  return ruled(answer, error_in(answer.body), answer.status, now, key);
+Failure failure_of(const Answer& answer, Time now, std::string_view key, const Request* asked) {
+  return ruled(answer, error_in(answer.body), answer.status, now, key, asked);
 }
 
-Failure failure_of(const Answer& answer, const ProviderError& error, Time now, std::string_view key) {
-  return ruled(answer, error, status_of(error), now, key);
+Failure failure_of(const Answer& answer, const ProviderError& error, Time now, std::string_view key,
+                   const Request* asked) {
+  return ruled(answer, error, status_of(error), now, key, asked);
 }
 
 Failure malformed(const Answer& answer, std::string_view what, std::string_view key) {
@@ -182,7 +191,7 @@ Failure malformed(const Answer& answer, std::string_view what, std::string_view 
                                              " with " + std::string(what) + ": " + quote(answer.body, key)};
   failure.remedy = Remedy::retry;
   failure.status = answer.status;
-  failure.request_id = request_id(answer.headers);
+  failure.request_id = request_id(answer.headers, key);
   failure.possibly_billed = true;
   return failure;
 }

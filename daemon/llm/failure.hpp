@@ -12,6 +12,8 @@
 //   key             401, 403
 //   passing         408, 409, 429, 5xx but 501 and 505
 //   anything else   400, 422, …: our request is at fault
+// Providers repeat in their words what they were asked. So words that stand in the request itself are no
+// ground for what concerns others: an account without money, a key that is refused, what a model takes.
 // A header `x-should-retry` decides where the choice is only between retrying and not.
 #pragma once
 
@@ -40,7 +42,10 @@ struct Failure {
   Error error;  ///< the message quotes the provider, cut and without keys (daemon/llm/quote.hpp)
   Remedy remedy = Remedy::none;
   std::optional<std::chrono::milliseconds> retry_after;  ///< as the provider asked, up to kLongestWait
-  std::string parameter;            ///< of change_parameter, as the body names it: "temperature"
+  std::string parameter;  ///< of change_parameter, as the body names it: "temperature"
+  /// Of change_parameter and weaker_structure: every request to the model would be refused so. Else it may be
+  /// about what this one says, and nothing is to be learned from it for others.
+  bool of_model = false;
   int status = 0;                   ///< of HTTP; 0: no answer came
   std::string request_id;           ///< for the provider's support; may be empty
   std::optional<TokenUsage> usage;  ///< of an answer that is of no use, but was counted
@@ -49,9 +54,11 @@ struct Failure {
 };
 
 /// An answer that is no reply. `key` is the secret the call was made with; it never appears in the result.
-Failure failure_of(const Answer& answer, Time now, std::string_view key);
+/// `asked`: what was asked, where that is known.
+Failure failure_of(const Answer& answer, Time now, std::string_view key, const Request* asked = nullptr);
 /// The same when the error was found inside an answer of 2xx.
-Failure failure_of(const Answer& answer, const ProviderError& error, Time now, std::string_view key);
+Failure failure_of(const Answer& answer, const ProviderError& error, Time now, std::string_view key,
+                   const Request* asked = nullptr);
 
 /// An answer of 2xx that is not what the dialect promises: `transport`, to be retried.
 Failure malformed(const Answer& answer, std::string_view what, std::string_view key);

@@ -15,6 +15,10 @@ class Learned {
  public:
   explicit Learned(asio::any_io_executor executor) : line_(executor) {}
 
+  /// Nothing is known, and nobody is finding out.
+  bool is_empty() const {
+    return !settled_ && !probing_ && parameters_.empty() && mode_ == StructureMode::schema;
+  }
   /// Whether apply() may change it.
   bool concerns(const Request& request) const {
     return !parameters_.empty() || (request.structure && request.structure->mode < mode_);

@@ -1,5 +1,7 @@
 #include "daemon/llm/models.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -95,6 +97,22 @@ class Table {
       into = known->dialect;
     else
       fault(key, R"(must be "chat.completions", "responses" or "messages")");
+  }
+  /// Names of parameters.
+  void take(std::string_view key, std::vector<std::string>& into) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const auto* list = node->as_array();
+    if (list == nullptr) return fault(key, "must be a list of parameters");
+    for (const auto& element : *list) {
+      const auto name = element.value<std::string>();
+      if (!name || !element.is_string())
+        fault(key, "must be a list of parameters");
+      else if (const auto checked = check_forwardable(*name); !checked)
+        fault(key, "cannot have " + checked.error().message);
+      else
+        into.push_back(*name);
+    }
   }
   /// Dollars per million tokens.
   void take_price(std::string_view key, std::optional<int64_t>& into) {
@@ -196,6 +214,8 @@ Provider provider_from(const toml::table& toml, const std::string& name, Faults&
   table.take("max_waiting", provider.max_waiting, 1, 10'000'000);
   table.take("timeout", provider.timeout);
   table.take("give_up", provider.give_up);
+  table.take("forward", provider.forward);
+  table.take("image_urls", provider.image_urls);
   table.refuse_others();
   return provider;
 }
@@ -233,9 +253,16 @@ Model model_from(const toml::table& toml, const std::string& slug, Faults& fault
     model.prices = prices_from(*price, "models.\"" + slug + "\".price", faults);
   if (table.has("max_output_tokens")) {
     int64_t tokens = 0;
-    table.take("max_output_tokens", tokens, 1, 100'000'000);
+    table.take("max_output_tokens", tokens, 1, kMostOutputTokens);
     model.max_output_tokens = tokens;
   }
+  if (table.has("image_tokens")) {
+    int64_t tokens = 0;
+    table.take("image_tokens", tokens, 1, kMostOutputTokens);
+    model.image_tokens = tokens;
+  }
+  table.take("forward", model.forward);
+  model.listed = true;
   table.refuse_others();
   if (slug.empty() || slug.size() > kNameLimit) table.fault("", "must have a name of 1 to 256 bytes");
   if (model.name.empty()) table.fault("", "needs model, its name at the provider");
@@ -317,9 +344,23 @@ Result<Model> Models::find(const std::string& slug) const {
                   (meant ? "; did you mean \"" + *meant + "\"?" : ""));
 }
 
-Result<std::string> read_key(const Provider& provider) {
+namespace {
+
+/// A file and nothing that could be waited for.
+Result<std::string> key_in(const std::string& path, bool* is_public) {
+  ASSAY_TRY(const UniqueFd fd, open_cloexec(path, O_RDONLY | O_NONBLOCK | O_NOCTTY));
+  struct stat info{};
+  if (::fstat(fd.get(), &info) != 0) return fail_errno(ErrorKind::config, "cannot read " + path, errno);
+  if (!S_ISREG(info.st_mode)) return fail(ErrorKind::config, path + " must be a file");
+  if (is_public != nullptr) *is_public = (info.st_mode & S_IROTH) != 0;
+  return read_file(path, kKeyLimit);
+}
+
+}  // namespace
+
+Result<std::string> read_key(const Provider& provider, bool* is_public) {
   if (provider.key_file.empty()) return std::string();
-  auto key = read_file(provider.key_file, kKeyLimit);
+  auto key = key_in(provider.key_file, is_public);
   if (!key) return std::unexpected(std::move(key.error()).with("provider " + provider.name));
   while (!key->empty() && std::isspace(static_cast<unsigned char>(key->back())) != 0) key->pop_back();
   const bool printable = std::ranges::all_of(*key, [](char c) { return c > 0x20 && c < 0x7f; });

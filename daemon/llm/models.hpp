@@ -27,6 +27,8 @@ struct Provider {
   int64_t max_waiting = 100'000;                           ///< calls that wait for their turn
   std::chrono::milliseconds timeout{600'000};              ///< of one attempt
   std::chrono::milliseconds give_up{3'600'000};            ///< of a whole call, its waiting included
+  std::vector<std::string> forward;  ///< parameters passed on besides the harmless (daemon/llm/permitted.hpp)
+  bool image_urls = false;           ///< it may fetch images itself
 };
 
 struct Model {
@@ -37,6 +39,9 @@ struct Model {
   std::optional<Prices> prices;  ///< nullopt: unpriced
   /// The most tokens it can write at once: what is reserved for a call without a limit of its own.
   std::optional<int64_t> max_output_tokens;
+  std::optional<int64_t> image_tokens;  ///< the most that one image costs
+  std::vector<std::string> forward;     ///< as a provider's, of this model
+  bool listed = false;                  ///< has an entry of its own
 };
 
 class Models {
@@ -60,6 +65,7 @@ class Models {
 };
 
 /// The key in the file, without blanks behind it; "" when the provider needs none. The error names the file.
-Result<std::string> read_key(const Provider& provider);
+/// `is_public`, unless null, is set when everybody may read the file.
+Result<std::string> read_key(const Provider& provider, bool* is_public = nullptr);
 
 }  // namespace assay::llm

@@ -24,7 +24,7 @@ void TokenBucket::fill(Instant now) {
 void TokenBucket::set_rate(double per_second, Instant now) {
   fill(now);
   rate_ = per_second;
-  level_ = std::min(level_, burst());
+  level_ = std::clamp(level_, -most(), burst());
 }
 
 Instant TokenBucket::ready(Instant now) {
@@ -39,11 +39,20 @@ Instant TokenBucket::ready(Instant now) {
 void TokenBucket::take(double amount, Instant now) {
   if (unlimited()) return;
   fill(now);
-  level_ -= amount;
+  level_ = std::max(level_ - amount, -most());
+}
+
+void TokenBucket::give_back(double amount) {
+  level_ = std::clamp(level_ + amount, -most(), most());
 }
 
 Instant Pace::ready(Instant now) {
   return std::max(configured_.ready(now), shared_.ready(now));
+}
+
+double Pace::bounded(double amount) const {
+  if (!configured_.unlimited()) amount = std::min(amount, configured_.most());
+  return known_ && limit_ > 0 ? std::min(amount, limit_) : amount;
 }
 
 double Pace::sent(double amount, Instant now) {
@@ -53,6 +62,13 @@ double Pace::sent(double amount, Instant now) {
   left_ = std::max(0.0, left_ - amount);
   if (known_) share_out(now);
   return sent_;
+}
+
+void Pace::give_back(double estimated, Instant now) {
+  configured_.give_back(estimated);
+  shared_.give_back(estimated);
+  left_ = std::min(left_ + estimated, remaining_);
+  if (known_) share_out(now);
 }
 
 void Pace::learn(const Allowance& allowance, double mark, Seconds latency, Instant now, Time wall) {

@@ -16,7 +16,12 @@
 
 namespace assay::llm {
 
-/// Fills at a rate. Whoever comes while it is not overdrawn may take any amount, and so overdraw it.
+/// A request is taken for as much as a minute gives, whatever it says of itself: nobody can spend an hour of
+/// all others, and what needs more than a minute's limit is refused by the provider anyway.
+inline constexpr double kMostAtOnce = 60;  // seconds
+
+/// Fills at a rate. Whoever comes while it is not overdrawn may take any amount, and so overdraw it, by
+/// kMostAtOnce at most.
 class TokenBucket {
  public:
   /// A rate of 0: no limit.
@@ -28,7 +33,8 @@ class TokenBucket {
   Instant ready(Instant now);
   void take(double amount, Instant now);
   /// Taken too much (or, negative, too little).
-  void give_back(double amount) { level_ += amount; }
+  void give_back(double amount);
+  double most() const { return rate_ * kMostAtOnce; }
 
  private:
   double burst() const { return rate_ * 0.25; }
@@ -46,10 +52,14 @@ class Pace {
   explicit Pace(double configured_per_second = 0) : configured_(configured_per_second) {}
 
   Instant ready(Instant now);
+  /// `amount`, or as much as one request is taken for.
+  double bounded(double amount) const;
   /// To be handed to learn() with the answer.
   double sent(double amount, Instant now);
-  /// The request took `actual` instead of `estimated`.
-  void correct(double estimated, double actual) { configured_.give_back(estimated - actual); }
+  /// The request took `actual` instead of `estimated`, which is bounded.
+  void correct(double estimated, double actual) { configured_.give_back(estimated - bounded(actual)); }
+  /// The request took nothing instead of `estimated`.
+  void give_back(double estimated, Instant now);
   /// What an answer says. `mark`: what sent() returned for its request; `latency`: of answers lately; `wall`:
   /// now, on the clock that `allowance` tells the time by.
   void learn(const Allowance& allowance, double mark, std::chrono::duration<double> latency, Instant now,

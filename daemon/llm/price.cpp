@@ -10,7 +10,7 @@ constexpr int64_t kTokensPerMessage = 4;
 constexpr int64_t kTokensPerImage = 1600;
 constexpr double kMostDollars = 1e6;
 
-// 128 bits: five classes of at most 1e12 tokens at 2e15 nano-dollars and a factor of 1,000 are below 1e32.
+// 128 bits: five classes of at most 1e8 tokens at 2e15 nano-dollars and a factor of 4,000 are below 1e29.
 __extension__ using Wide = __int128;
 
 int64_t input_estimate(const Request& request) {
@@ -25,6 +25,11 @@ int64_t input_estimate(const Request& request) {
 }
 
 }  // namespace
+
+int64_t added(int64_t nano_dollars, int64_t more) {
+  int64_t sum = 0;
+  return __builtin_add_overflow(nano_dollars, more, &sum) ? INT64_MAX : sum;
+}
 
 Result<int64_t> price_from(double dollars, std::string_view field) {
   if (!(dollars >= 0 && dollars <= kMostDollars))

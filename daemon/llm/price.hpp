@@ -21,6 +21,9 @@ struct Prices {
   int batch_permille = 500;  ///< what a batch call costs, in thousandths of the above
 };
 
+/// Their sum, or the most that there is: money of providers that lie does not wrap around.
+int64_t added(int64_t nano_dollars, int64_t more);
+
 /// From dollars per million tokens, to the nearest nano-dollar; `config` naming `field` unless it is from 0
 /// to a million.
 Result<int64_t> price_from(double dollars, std::string_view field);

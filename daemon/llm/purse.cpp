@@ -16,7 +16,7 @@ std::string dollars(int64_t nano_dollars) {
 }
 
 int64_t Purse::left() const {
-  return limit_ ? *limit_ - spend_.spent - reserved_ : 0;
+  return limit_ ? *limit_ - reserved_ - spend_.spent : 0;
 }
 
 Task<Result<void>> Purse::reserve(int64_t most, Deadline until) {
@@ -37,10 +37,10 @@ Task<Result<void>> Purse::reserve(int64_t most, Deadline until) {
 Task<Result<void>> Purse::make_room(int64_t most, Deadline until) {
   while (limit_ && most > left()) {
     if (source_) {
-      auto more = co_await source_->more(most - left());
+      auto more = co_await source_->more(added(most, -left()));
       if (!more) co_return std::unexpected(std::move(more.error()));
       ASSAY_CHECK(*more >= 0, "a spend limit was lowered");
-      *limit_ += *more;
+      *limit_ = added(*limit_, *more);
       if (*more > 0 || most <= left()) continue;
     }
     if (reserved_ == 0)
@@ -73,8 +73,8 @@ void Purse::settle(int64_t reserved, const std::optional<Cost>& cost, const Toke
   spend_.output_tokens += usage.output;
   if (cost) {
     ++spend_.priced_calls;
-    spend_.spent += cost->nano_dollars;
-    if (cost->estimated) spend_.estimated += cost->nano_dollars;
+    spend_.spent = added(spend_.spent, cost->nano_dollars);
+    if (cost->estimated) spend_.estimated = added(spend_.estimated, cost->nano_dollars);
     if (limit_ && cost->nano_dollars > reserved)
       log::warn("a model call cost more than it could",
                 {{"cost", dollars(cost->nano_dollars)}, {"reserved", dollars(reserved)}});

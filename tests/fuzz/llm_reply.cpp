@@ -87,11 +87,16 @@ void check_failure(const Failure& failure, Dialect dialect) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
   const Answer answer = answer_from({reinterpret_cast<const char*>(data), size});
   const Time now(std::chrono::milliseconds(1'767'225'600'000));
   rate_limits_from(answer.headers, now);
   for (const auto dialect : {Dialect::openai_chat, Dialect::openai_responses, Dialect::anthropic_messages}) {
-    const auto decoded = decode(dialect, answer, now, kKey);
+    // To a request that says all that the answer says: nothing in its words is the provider's own.
+    Request echoed;
+    echoed.model = "m";
+    echoed.messages = {{Role::user, {{Part::Type::text, answer.body}}}};
+    const auto decoded = decode(dialect, answer, now, kKey, data[0] % 2 == 0 ? &echoed : nullptr);
     if (decoded)
       check_reply(*decoded);
     else

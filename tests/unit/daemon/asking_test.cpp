@@ -20,3 +20,9 @@ TEST_CASE("asking: what a reply cost, to the nano-dollar; what has no price is s
   CHECK((kept.from_cache == 1 && kept.unpriced == 0 && kept.nano_dollars == 0));
   CHECK(use_of("not JSON").calls == 1);
 }
+
+TEST_CASE("asking: no cost is more than an outcome may say", "[daemon][asking]") {
+  for (const char* cost : {"9000001", "9.3e9", "1e300"})
+    CHECK(use_of(R"({"text":"x","cost":)" + std::string(cost) + "}").nano_dollars == 9'000'000'000'000'000);
+  CHECK(use_of(R"({"text":"x","cost":-1})").nano_dollars == 0);
+}

@@ -57,6 +57,24 @@ TEST_CASE("ask: the member at fault is named", "[llm][ask]") {
   CHECK_THAT(ask.error().message, Catch::StartsWith(name));
 }
 
+TEST_CASE("ask: more than anybody needs is refused before it is read", "[llm][ask]") {
+  std::string list, messages;
+  for (int i = 0; i < 100'000; ++i) list += i == 0 ? "[]" : ",[]";
+  const auto values = ask_from(with(R"(,"params":{"x":[)" + list + "]}"));
+  REQUIRE_FALSE(values);
+  CHECK(values.error().kind == ErrorKind::config);
+  CHECK_THAT(values.error().message, Catch::Contains("has more than 50000 JSON values"));
+  for (int i = 0; i < 5000; ++i)
+    messages += std::string(i == 0 ? "" : ",") + R"({"role":"user","content":"x"})";
+  const auto many = ask_from(R"({"model":"m","messages":[)" + messages + "]}");
+  REQUIRE_FALSE(many);
+  CHECK_THAT(many.error().message, Catch::StartsWith("messages: has 5000 messages; 4096 are the most"));
+  // Only what is JSON counts: a long text is one value.
+  std::string text(200'000, ',');
+  text += R"(\"[[)";
+  CHECK(ask_from(R"({"model":"m","messages":[{"role":"user","content":")" + text + "\"}]}"));
+}
+
 Answered whole() {
   Answered answered;
   answered.reply.text = "yes";

@@ -366,5 +366,18 @@ TEST_CASE("decode: no failure quotes the key", "[llm][decode]") {
   }
 }
 
+TEST_CASE("decode: an answer of more values than anybody needs ends the call", "[llm][decode]") {
+  std::string list(2'500'000, '[');
+  for (size_t i = 0; i < list.size(); ++i) list[i] = "[],"[i % 3];
+  list.pop_back();
+  const auto body = GENERATE_COPY(R"({"choices":[)" + list + "]}", R"({"error":[)" + list + "]}");
+  const auto answer = decoded(Dialect::openai_chat, body);
+  check_failure(answer, ErrorKind::output_limit, Remedy::none);
+  CHECK_THAT(answer.error().error.message, Catch::Contains("more than 1000000 JSON values"));
+  const auto tool = chat(R"({"message":{"tool_calls":[{"function":{"name":"f","arguments":"[)" + list +
+                         R"(]"}}]},"finish_reason":"tool_calls"})");
+  check_failure(tool, ErrorKind::judge_parse, Remedy::none);
+}
+
 }  // namespace
 }  // namespace assay::llm

@@ -2,6 +2,7 @@
 #include "daemon/llm/failure.hpp"
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 #include "daemon/llm/adapt.hpp"
 #include "daemon/llm/quote.hpp"
@@ -268,6 +269,57 @@ TEST_CASE("failure: models, keys, and our own mistakes", "[llm][failure]") {
       {301, "", ErrorKind::config, Remedy::none},
       {501, "", ErrorKind::config, Remedy::none},
   });
+}
+
+TEST_CASE("failure: what the asker may have said itself is no ground for what concerns others",
+          "[llm][failure]") {
+  const auto of = [](const char* message, const Request& request, const char* param = "") {
+    return failure_of({400, {}, dump_json(Json{{"error", {{"message", message}, {"param", param}}}})}, kNow,
+                      {}, &request);
+  };
+  Request plain;
+  plain.model = "m";
+  plain.messages = {{Role::user, {{Part::Type::text, "Is it polite?"}}}};
+  plain.parameters.temperature = 0.5;
+  plain.structure = Structure{"v", R"({"type":"object"})"};
+  CHECK(of("Your credit balance is too low", plain).remedy == Remedy::pay);
+  CHECK(of("API key not valid.", plain).error.kind == ErrorKind::auth);
+  CHECK(of("'temperature' is not supported", plain).of_model);
+  CHECK(of("x does not support tools", plain).of_model);
+  CHECK(of("unsupported", plain, "temperature").of_model);
+  CHECK(of("unsupported", plain, "response_format").of_model);
+  CHECK_FALSE(of("unsupported", plain, "Temperature").of_model);
+  CHECK_FALSE(of("unsupported", plain, "metadata.temperature").of_model);
+  CHECK_FALSE(of("Invalid schema for response_format 'v': 'allOf' is not permitted", plain, "response_format")
+                  .of_model);
+  CHECK_FALSE(of("unsupported: 'object'", plain, "response_format").of_model);
+
+  const auto check_each = [&](const char* words, const char* message, auto unaffected) {
+    std::vector<Request> requests(6, plain);
+    requests[0].model = words;
+    requests[1].messages[0].parts[0].text = std::string("so: ") + words + "!";
+    requests[2].parameters.forwarded = dump_json(Json{{"user", words}});
+    requests[3].parameters.stop = {words};
+    requests[4].structure->schema = dump_json(Json{{"title", words}});
+    requests[5].parameters.reasoning_effort = words;
+    for (const auto& request : requests) CHECK(unaffected(of(message, request)));
+  };
+  const auto pauses_nobody = [](const Failure& failure) {
+    return failure.remedy != Remedy::pay && failure.error.kind != ErrorKind::auth;
+  };
+  check_each("Billing HARD limit", "bad: 'Billing HARD limit'", pauses_nobody);
+  check_each("invalid-api.key", "bad: invalid_api_key", pauses_nobody);
+  const auto teaches_nobody = [](const Failure& failure) { return !failure.of_model; };
+  check_each("temperature", "unsupported: 'temperature'", teaches_nobody);
+  check_each("is not supported", "'temperature' is not supported", teaches_nobody);
+  check_each("tools", "unsupported: 'tools'", teaches_nobody);
+  // Escapes hide nothing.
+  Request hidden = plain;
+  hidden.structure->schema = R"({"title":"billing\u0020hard limit"})";
+  CHECK(pauses_nobody(of("bad: billing hard limit", hidden)));
+  Request thinking = plain;
+  thinking.parameters.forwarded = R"({"thinking":{"type":"enabled"}})";
+  CHECK_FALSE(of("tool_choice is not supported when thinking is enabled", thinking).of_model);
 }
 
 TEST_CASE("failure: x-should-retry decides between retrying and not", "[llm][failure]") {

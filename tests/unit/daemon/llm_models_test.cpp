@@ -1,5 +1,7 @@
 #include "daemon/llm/models.hpp"
 
+#include <sys/stat.h>
+
 #include <catch2/catch.hpp>
 
 #include "tests/unit/temporary_folder.hpp"
@@ -149,6 +151,42 @@ TEST_CASE("read_key: the file's text without the line end, and nothing else", "[
   }
   provider.key_file = folder.path("absent");
   CHECK_THAT(read_key(provider).error().message, Catch::Contains("provider p") && Catch::Contains("absent"));
+}
+
+TEST_CASE("read_key: only of a file, and whether everybody may read it is told", "[llm][models]") {
+  const test::TemporaryFolder folder;
+  Provider provider;
+  provider.name = "p";
+  provider.key_file = folder.write("key", "sk-abc");
+  bool is_public = false;
+  ::chmod(provider.key_file.c_str(), 0644);
+  CHECK(read_key(provider, &is_public));
+  CHECK(is_public);
+  ::chmod(provider.key_file.c_str(), 0640);
+  CHECK(read_key(provider, &is_public));
+  CHECK_FALSE(is_public);
+  provider.key_file = folder.path("pipe");
+  REQUIRE(::mkfifo(provider.key_file.c_str(), 0600) == 0);  // a reader of which would wait for ever
+  CHECK_THAT(read_key(provider).error().message, Catch::Contains("must be a file"));
+}
+
+TEST_CASE("models.toml: what is forwarded, and images", "[llm][models]") {
+  const auto models = Models::parse(
+      "[providers.a]\napi = \"responses\"\nbase_url = \"https://h\"\nforward = [\"n_predict\"]\n"
+      "image_urls = true\n[models.\"a/b\"]\nforward = [\"x\", \"y\"]\nimage_tokens = 1600\n",
+      "models.toml");
+  REQUIRE(models);
+  CHECK(models->providers().at("a").forward == std::vector<std::string>{"n_predict"});
+  CHECK(models->providers().at("a").image_urls);
+  CHECK(models->find("a/b")->forward == std::vector<std::string>{"x", "y"});
+  CHECK(models->find("a/b")->image_tokens == 1600);
+  CHECK(models->find("a/b")->listed);
+  CHECK_FALSE(models->find("a/c")->listed);
+  CHECK_FALSE(models->find("a/c")->image_tokens);
+  for (const char* bad : {"\"x\"", "[1]", "[\"two words\"]", "[\"Temperature\"]", "[\"stream\"]"})
+    CHECK_THAT(faults_of("[providers.a]\napi = \"responses\"\nbase_url = \"https://h\"\nforward = " +
+                         std::string(bad) + "\n"),
+               Catch::Contains("models.toml:4: providers.a.forward"));
 }
 
 }  // namespace

@@ -137,6 +137,38 @@ TEST_CASE("Pace: where nothing remains it goes on asking, slowly", "[llm][pace]"
   CHECK(asked <= 160);  // a quarter of the limit
 }
 
+TEST_CASE("TokenBucket: nobody owes more than a minute", "[llm][pace]") {
+  TokenBucket bucket(10);
+  bucket.take(1e12, at(0));
+  CHECK(bucket.ready(at(0)) <= at(60.1));
+  bucket.give_back(-1e12);
+  CHECK(bucket.ready(at(0)) <= at(60.1));
+  bucket.set_rate(1, at(0));
+  CHECK(bucket.ready(at(0)) <= at(60.1));
+  bucket.give_back(1e12);
+  bucket.take(61, at(0));  // and is owed no more
+  CHECK(bucket.ready(at(0)) > at(0.5));
+}
+
+TEST_CASE("Pace: a request is taken for a minute at most, and what took nothing is given back",
+          "[llm][pace]") {
+  Pace pace(100);
+  CHECK(pace.bounded(1e12) == 6000);
+  CHECK(pace.bounded(5) == 5);
+  pace.learn({4800, 4000, std::nullopt}, 0, 100ms, at(0), wall(0));
+  CHECK(pace.bounded(1e12) == 4800);
+  const double amount = pace.bounded(1e12);
+  pace.sent(amount, at(0));
+  CHECK(pace.ready(at(0)) > at(10));
+  CHECK(pace.ready(at(0)) <= at(60.1));
+  pace.give_back(amount, at(0));
+  CHECK(pace.ready(at(0)) == at(0));
+  Pace other(100);
+  other.sent(1, at(0));
+  other.correct(1, 1e12);
+  CHECK(other.ready(at(0)) <= at(60.1));
+}
+
 TEST_CASE("Pace: without news the configured limit is the only one", "[llm][pace]") {
   Pace pace;
   for (int i = 0; i < 1000; ++i) pace.sent(1, at(0));

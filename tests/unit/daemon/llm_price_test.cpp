@@ -47,7 +47,9 @@ TEST_CASE("cost: exact, rounded up once", "[llm][price]") {
   CHECK(cost_of({.input = 1, .output = 5}, prices)->nano_dollars == 38);
   CHECK(cost_of({.cache_write_5m = 4}, prices)->nano_dollars == 188);  // 187.5
   const TokenUsage most{kTokenLimit, kTokenLimit, kTokenLimit, kTokenLimit, kTokenLimit};
-  CHECK(cost_of(most, dollars(1e6, 1e6))->nano_dollars == INT64_MAX);
+  CHECK(cost_of(most, dollars(1e6, 1e6))->nano_dollars == 625'000'000'000'000'000);  // 6.25 dollars a token
+  CHECK(added(INT64_MAX - 1, 1) == INT64_MAX);
+  CHECK(added(INT64_MAX, INT64_MAX) == INT64_MAX);
 }
 
 TEST_CASE("cost: unpriced is not free", "[llm][price]") {

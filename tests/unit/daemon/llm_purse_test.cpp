@@ -206,5 +206,19 @@ TEST_CASE("Purse: without a limit only counts", "[llm][purse]") {
   test::run(loop, body());
 }
 
+TEST_CASE("Purse: what is dearer than there is money does not wrap around", "[llm][purse]") {
+  asio::io_context loop;
+  Purse purse(loop.get_executor(), 1'000'000);
+  const auto body = [&]() -> Task<> {
+    for (int i = 0; i < 3; ++i) purse.settle(0, cost(INT64_MAX), {});
+    CHECK(purse.spend().spent == INT64_MAX);
+    CHECK(purse.left() < 0);
+    const auto more = co_await purse.reserve(INT64_MAX, soon());
+    REQUIRE_FALSE(more);
+    CHECK(more.error().kind == ErrorKind::billing);
+  };
+  test::run(loop, body());
+}
+
 }  // namespace
 }  // namespace assay::llm

@@ -1,8 +1,10 @@
 #include "daemon/llm/reply_cache.hpp"
 
+#include <sqlite3.h>
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
+#include <fstream>
 
 #include "daemon/llm/kept_replies.hpp"
 #include "tests/unit/core/loop.hpp"
@@ -95,6 +97,100 @@ TEST_CASE("ReplyCache: what another program or a crash left is begun again", "[l
   CHECK_FALSE(cache->find("k"));
   cache->keep("k", "again");
   CHECK(cache->find("k") == "again");
+}
+
+/// Entries written past the cache, as fast as that goes.
+void run_sql(const test::TemporaryFolder& folder, const std::string& sql) {
+  sqlite3* db = nullptr;
+  REQUIRE(sqlite3_open(folder.path("cache/replies.db").c_str(), &db) == SQLITE_OK);
+  CHECK(sqlite3_exec(db, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+  sqlite3_close(db);
+}
+
+std::string small_rows(int count) {
+  return "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " + std::to_string(count) +
+         ") INSERT INTO reply SELECT 'k' || i, zeroblob(100), 300, i FROM n;";
+}
+
+TEST_CASE("ReplyCache: keeping takes no longer where much is kept", "[llm][cache]") {
+  const test::TemporaryFolder folder;
+  open(folder);
+  run_sql(folder, small_rows(100'000));  // 30 MB
+  const auto cache = open(folder, 30'000'000 + 1000);
+  CHECK(cache->bytes() == 30'000'000);
+  cache->keep("new", std::string(2000, 'x'));
+  CHECK(cache->find("new"));
+  CHECK_FALSE(cache->find("k1"));
+  CHECK(cache->bytes() <= 30'001'000);
+  CHECK(cache->bytes() > 29'990'000);  // a few are gone, and not a tenth
+  // What a hundred thousand would have to make room for is not kept; nor is anything else lost for it.
+  cache->keep("large", std::string(3'000'000, 'x'));
+  CHECK_FALSE(cache->find("large"));
+  CHECK(cache->find("new"));
+  CHECK(cache->bytes() > 29'900'000);
+  // Nor does a start with a smaller limit take long.
+  const auto less = open(folder, 1'000'000);
+  CHECK(less->bytes() > 20'000'000);
+  CHECK(less->bytes() < 29'000'000);
+}
+
+TEST_CASE("ReplyCache: workers that share a file know of each other's entries", "[llm][cache]") {
+  const test::TemporaryFolder folder;
+  const auto one = open(folder, 20'000), other = open(folder, 20'000);
+  for (int i = 0; i < 30; ++i) {
+    one->keep("one" + std::to_string(i), std::string(1000, 'x'));
+    other->keep("other" + std::to_string(i), std::string(1000, 'x'));
+    CHECK(other->bytes() <= 20'000);
+  }
+  other->keep("other29", "short");  // replaced
+  CHECK(open(folder)->bytes() == other->bytes());
+}
+
+TEST_CASE("ReplyCache: a file of the time before totals is taken over", "[llm][cache]") {
+  const test::TemporaryFolder folder;
+  std::filesystem::create_directory(folder.path("cache"));
+  run_sql(folder,
+          "CREATE TABLE reply (key TEXT PRIMARY KEY, value BLOB NOT NULL, bytes INTEGER NOT NULL,"
+          " used INTEGER NOT NULL) WITHOUT ROWID; CREATE INDEX reply_used ON reply (used, bytes);"
+          "PRAGMA user_version = 1;" +
+              small_rows(3));
+  const auto cache = open(folder);
+  CHECK(cache->find("k2"));
+  CHECK(cache->bytes() == 900);
+}
+
+TEST_CASE("ReplyCache: damage that is met later is begun again", "[llm][cache]") {
+  const test::TemporaryFolder folder;
+  {
+    const auto cache = open(folder);
+    for (int i = 0; i < 500; ++i) cache->keep("k" + std::to_string(i), std::string(1000, 'x'));
+  }
+  {
+    // Every page but those that are read at the start: the first few and those of the index.
+    std::fstream file(folder.path("cache/replies.db"), std::ios::in | std::ios::out | std::ios::binary);
+    const auto size = static_cast<int64_t>(std::filesystem::file_size(folder.path("cache/replies.db")));
+    for (int64_t at = int64_t{12} * 4096; at < size; at += 4096) {
+      file.seekp(at);
+      file << std::string(100, '\xff');
+    }
+  }
+  const auto cache = open(folder);
+  for (int i = 0; i < 500; ++i) cache->find("k" + std::to_string(i));
+  cache->keep("k", "again");
+  CHECK(cache->find("k") == "again");
+  CHECK(cache->bytes() < 1000);
+}
+
+TEST_CASE("ReplyCache: the file is its owner's alone", "[llm][cache]") {
+  const test::TemporaryFolder folder;
+  const auto before = ::umask(0);
+  const auto cache = open(folder);
+  ::umask(before);
+  cache->keep("k", "v");
+  for (const auto& file : std::filesystem::directory_iterator(folder.path("cache"))) {
+    INFO(file.path());
+    CHECK((file.status().permissions() & std::filesystem::perms(0777)) == std::filesystem::perms(0600));
+  }
 }
 
 TEST_CASE("ReplyCache: a folder that cannot be made is said so", "[llm][cache]") {
