@@ -67,8 +67,10 @@ Json judge_params(const Json& evaluator) {
     return it != evaluator.end() && !it->is_null() ? &*it : nullptr;
   };
   if (const Json* model = said("model")) params["models"] = Json::array({*model});
-  for (const char* key : {"models", "prompt", "mode", "inference_params"})
+  for (const char* key : {"models", "prompt", "mode"})
     if (const Json* value = said(key)) params[key] = *value;
+  // Evaluation files and the API write {} where none are given, which takes none of the parameters' own away.
+  if (const Json* value = said("inference_params")) params["inference_params"].update(*value);
   return params;
 }
 
