@@ -51,7 +51,9 @@ Result<Answer> read_answer(const assay::Reply& reply, const Settings& settings, 
   const auto all = parse_json(reply.all());
   if (!all || !all->is_object())
     return Error{ErrorKind::judge_parse, "the host's answer for the judge's completion is no JSON object"};
-  auto verdict = read_verdict(reply_from(reply, *all), settings.contract, question.nonce, question.judged);
+  // Where the definition says how to answer, nobody told the judge of a key with the code.
+  const std::string_view nonce = settings.format == Format::ours ? std::string_view(question.nonce) : "";
+  auto verdict = read_verdict(reply_from(reply, *all), settings.contract, nonce, question.judged);
   if (!verdict) return verdict.error();
   Answer answer{std::move(*verdict), false};
   if (!settings.expected_score) return answer;
