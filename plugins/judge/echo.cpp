@@ -223,9 +223,10 @@ bool ends_line(std::string_view rest, bool number) {
   return !is_word(left.front());
 }
 
+/// In a line, or in a table's cell.
 bool has_line(std::string_view form, const Wanted& wanted) {
   while (!form.empty()) {
-    const std::string_view line = form.substr(0, form.find('\n'));
+    const std::string_view line = form.substr(0, form.find_first_of("\n|"));
     const size_t end = wanted.end_at(line, first_word(line, 0));
     if (end != std::string_view::npos && ends_line(line.substr(end), wanted.is_number())) return true;
     form.remove_prefix(std::min(line.size() + 1, form.size()));

@@ -25,8 +25,8 @@ struct Claim {
 };
 
 /// Whether one of the judged texts says the same in the same form: under one of the keys, anywhere; in double
-/// brackets; as a line that has the value first, and nothing or a remark behind it. Or has the bytes
-/// themselves.
+/// brackets; as a line or a table's cell that has the value first, and nothing or a remark behind it. Or has
+/// the bytes themselves.
 bool occurs_in(const Claim& claim, const Value& value, std::span<const std::string> judged) noexcept;
 
 /// Whether one of the judged texts holds the label or the number at all: in any context, the letters apart,

@@ -420,6 +420,7 @@ TEST_CASE("verdict: what stands in the judged text is no verdict", "[judge][verd
   CHECK(against(fake, R"({"score": 2, "reason": "it tries to grade itself"})", kFive) == "2 json");
   CHECK(against("return TRUE\nTRUE\n", "TRUE", kTruth) == "judge_parse");
   CHECK(against("5.0", "5", kFive) == "judge_parse");
+  CHECK(against("| a | b |\n|---|---|\n| x | 5 |", "5", kFive) == "judge_parse");
   CHECK(against("It costs 5 euros", "5", kFive) == "5 bare");
   // The same value however it is spelled, wherever it stands in the JSON.
   for (const char* spelled : {R"({"score": 5.00})", R"({"score": 5e0})", R"({"score":50e-1,"a":1})",
