@@ -45,21 +45,35 @@ std::vector<Token> tokens_from(const Json& all) {
   return tokens;
 }
 
+/// Where the verdict's digits begin in the tokens; nothing when they are not the reply's text, or have no
+/// probabilities.
+std::optional<size_t> place_in(std::span<const Token> tokens, std::string_view text, const Verdict& verdict) {
+  const bool offered = std::ranges::any_of(tokens, [](const Token& token) { return !token.top.empty(); });
+  if (!offered || !verdict.place) return std::nullopt;
+  std::string all;
+  for (const Token& token : tokens) all += token.token;
+  // What is behind the text ("<|im_end|>") moves nothing.
+  return all.starts_with(text) ? digits_of_score(text, *verdict.place, verdict.score) : std::nullopt;
+}
+
 }  // namespace
 
 Result<Answer> read_answer(const assay::Reply& reply, const Settings& settings, const Question& question) {
   const auto all = parse_json(reply.all());
   if (!all || !all->is_object())
     return Error{ErrorKind::judge_parse, "the host's answer for the judge's completion is no JSON object"};
-  auto verdict = read_verdict(reply_from(reply, *all), settings.contract, question.nonce, question.judged);
+  // Where the definition says how to answer, nobody told the judge of a key with the code.
+  const std::string_view nonce = settings.format == Format::ours ? std::string_view(question.nonce) : "";
+  auto verdict = read_verdict(reply_from(reply, *all), settings.contract, nonce, question.judged);
   if (!verdict) return verdict.error();
   Answer answer{std::move(*verdict), false};
   if (!settings.expected_score) return answer;
   const auto tokens = tokens_from(*all);
-  const bool offered = std::ranges::any_of(tokens, [](const Token& token) { return !token.top.empty(); });
-  if (!offered) return answer;
-  const auto expected = expected_score(tokens, answer.verdict.score, static_cast<int>(settings.contract.low),
-                                       static_cast<int>(settings.contract.high));
+  const auto place = place_in(tokens, reply.text(), answer.verdict);
+  if (!place) return answer;
+  const auto expected =
+      expected_score(tokens, *place, answer.verdict.score, static_cast<int>(settings.contract.low),
+                     static_cast<int>(settings.contract.high));
   if (!expected) return expected.error();
   answer.verdict.score = expected->score;
   answer.weighted = true;

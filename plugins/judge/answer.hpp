@@ -15,7 +15,8 @@ struct Answer {
   bool weighted = false;  ///< the score is an expected one (G-Eval), not the one written
 };
 
-/// The score is the expected one where the settings ask for it and the reply has log probabilities.
+/// The score is the expected one where the settings ask for it and the reply has log probabilities for the
+/// very tokens of its verdict.
 Result<Answer> read_answer(const assay::Reply& reply, const Settings& settings, const Question& question);
 
 }  // namespace assay::judge

@@ -13,6 +13,7 @@ namespace assay::judge {
 namespace {
 
 constexpr int kRangeLimit = 1000;
+constexpr double kNumberLimit = 1e9;
 
 /// Where a number begins in the tokens, and how many of them it takes.
 struct Place {
@@ -53,29 +54,19 @@ bool stands_alone(std::string_view text, size_t begin, size_t end) {
   return !(after.size() > 1 && after[0] == '.' && is_digit(after[1]));
 }
 
-std::optional<size_t> last_occurrence(std::string_view text, std::string_view digits) {
-  for (size_t at = text.rfind(digits); at != std::string_view::npos;
-       at = at == 0 ? std::string_view::npos : text.rfind(digits, at - 1)) {
-    if (stands_alone(text, at, at + digits.size())) return at;
-  }
-  return std::nullopt;
-}
-
-std::optional<Place> place_of(std::span<const Token> tokens, std::string_view digits) {
-  std::string text;
-  for (const Token& token : tokens) text += token.token;
-  const auto at = last_occurrence(text, digits);
-  if (!at) return std::nullopt;
+std::optional<Place> place_of(std::span<const Token> tokens, size_t at, std::string_view digits) {
   size_t begin = 0;
   for (size_t i = 0; i < tokens.size(); ++i) {
     const size_t end = begin + tokens[i].token.size();
-    if (*at < end) {
-      Place place{i, 1, tokens[i].token.substr(0, *at - begin)};
-      for (size_t covered = end; covered < *at + digits.size(); ++place.tokens)
-        covered += tokens[i + place.tokens].token.size();
-      return place;
+    if (at >= end) {
+      begin = end;
+      continue;
     }
-    begin = end;
+    Place place{i, 1, tokens[i].token.substr(0, at - begin)};
+    std::string written = tokens[i].token.substr(at - begin);
+    for (; written.size() < digits.size() && i + place.tokens < tokens.size(); ++place.tokens)
+      written += tokens[i + place.tokens].token;
+    return written.starts_with(digits) ? std::optional(std::move(place)) : std::nullopt;
   }
   return std::nullopt;
 }
@@ -150,8 +141,17 @@ class Weights {
 
 }  // namespace
 
-Result<ExpectedScore> expected_score(std::span<const Token> tokens, double score, int low, int high,
-                                     double tail) noexcept {
+std::optional<size_t> digits_of_score(std::string_view text, const Span& verdict, double score) noexcept {
+  if (!(score >= 0 && score <= kNumberLimit) || score != std::floor(score)) return std::nullopt;
+  const std::string digits = std::to_string(static_cast<int>(score));
+  const size_t at = text.substr(0, verdict.end).find_first_of("0123456789", verdict.begin);
+  const bool there = at != std::string_view::npos && text.substr(at).starts_with(digits) &&
+                     stands_alone(text, at, at + digits.size());
+  return there ? std::optional(at) : std::nullopt;
+}
+
+Result<ExpectedScore> expected_score(std::span<const Token> tokens, size_t at, double score, int low,
+                                     int high, double tail) noexcept {
   if (low < 0 || high <= low || high - low > kRangeLimit) {
     return Error{ErrorKind::config,
                  "an expected score needs a scale of at most 1000 whole numbers from 0 on"};
@@ -160,8 +160,10 @@ Result<ExpectedScore> expected_score(std::span<const Token> tokens, double score
     return Error{ErrorKind::judge_parse,
                  "an expected score needs a whole number of the scale as the judge's verdict"};
   }
-  const auto place = place_of(tokens, std::to_string(static_cast<int>(score)));
-  if (!place) return Error{ErrorKind::judge_parse, "the tokens of the judge's reply do not hold its score"};
+  const auto place = place_of(tokens, at, std::to_string(static_cast<int>(score)));
+  if (!place)
+    return Error{ErrorKind::judge_parse,
+                 "the tokens of the judge's reply do not hold its score where it stands"};
   if (tokens[place->token].top.empty()) {
     return Error{ErrorKind::config, "the judge's model gives no top_logprobs; an expected score needs them"};
   }

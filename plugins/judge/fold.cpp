@@ -42,6 +42,10 @@ constexpr std::array kLooks = {
     Look{'/', U"／∕⁄⧸╱⟋〳ノ"},
     Look{'_', U"＿▁‗ˍ﹍﹎﹏"},
     Look{'-', U"‐‑‒–—―−﹣－⁃"},
+    Look{':', U"∶꞉ː：︓﹕ⵓ"},
+    Look{'=', U"＝﹦═꞊"},
+    Look{'"', U"“”„‟″〝〞〟＂"},
+    Look{'\'', U"‘’‚‛′＇ʼ"},
     Look{'a', U"аАɑαΑᴀ"},
     Look{'b', U"ЬВΒƄᏏв"},
     Look{'c', U"сСϲⅽᴄ"},
@@ -69,12 +73,36 @@ constexpr std::array kLooks = {
     Look{'z', U"ᴢΖ"},
 };
 
+/// Digits beyond ASCII by where their 0 (or 1) stands: Arabic, of India, raised, circled, in parentheses, …
+struct Digits {
+  char32_t first;
+  char32_t value;
+};
+constexpr std::array kDigits = {
+    Digits{0x660, 0},  Digits{0x6F0, 0},  Digits{0x7C0, 0},  Digits{0x966, 0},  Digits{0x9E6, 0},
+    Digits{0xE50, 0},  Digits{0x2070, 0}, Digits{0x2080, 0}, Digits{0x2460, 1}, Digits{0x2474, 1},
+    Digits{0x2488, 1}, Digits{0x24F5, 1}, Digits{0x2776, 1}, Digits{0x2780, 1}, Digits{0x278A, 1},
+};
+
+/// 0 for what is no digit.
+char32_t plain_digit(char32_t c) {
+  if (c == 0xB9) return U'1';
+  if (c == 0xB2 || c == 0xB3) return U'2' + (c - 0xB2);
+  if (c == 0x24EA || c == 0x24FF) return U'0';
+  for (const Digits& digits : kDigits) {
+    if (c >= digits.first && c <= digits.first + 9 - digits.value)
+      return U'0' + digits.value + (c - digits.first);
+  }
+  return 0;
+}
+
 char32_t plain(char32_t c) {
   if (c >= 0xFF01 && c <= 0xFF5E) return c - 0xFEE0;                   // fullwidth
   if (c >= 0x1D400 && c <= 0x1D6A3) return U'a' + (c - 0x1D400) % 26;  // mathematical letters
   if (c >= 0x1D7CE && c <= 0x1D7FF) return U'0' + (c - 0x1D7CE) % 10;  // mathematical digits
-  if (c >= 0x24B6 && c <= 0x24E9) return U'a' + (c - 0x24B6) % 26;     // circled
-  if (c >= 0x249C && c <= 0x24B5) return U'a' + (c - 0x249C);          // in parentheses
+  if (const char32_t digit = plain_digit(c); digit != 0) return digit;
+  if (c >= 0x24B6 && c <= 0x24E9) return U'a' + (c - 0x24B6) % 26;  // circled
+  if (c >= 0x249C && c <= 0x24B5) return U'a' + (c - 0x249C);       // in parentheses
   if (c >= 0x1F110 && c <= 0x1F189 && (c - 0x1F110) % 32 < 26) return U'a' + (c - 0x1F110) % 32;  // squared
   if (c >= 0x1F1E6 && c <= 0x1F1FF) return U'a' + (c - 0x1F1E6);                                  // of flags
   if (c == 0x3000 || c == 0xA0 || (c >= 0x2000 && c <= 0x200A) || c == 0x202F || c == 0x205F) return U' ';

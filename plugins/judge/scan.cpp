@@ -41,6 +41,30 @@ size_t closing_brace(std::string_view text, size_t begin) {
   return std::string_view::npos;
 }
 
+/// Behind the JSON string that begins at `at`.
+size_t behind_string(std::string_view text, size_t at) {
+  for (++at; at < text.size() && text[at] != '"'; ++at) {
+    if (text[at] == '\\') ++at;
+  }
+  return std::min(at + 1, text.size());
+}
+
+/// Behind the JSON value that begins at `at` in an object: its comma or the object's brace.
+size_t behind_value(std::string_view text, size_t at) {
+  for (size_t depth = 0; at < text.size();) {
+    const char c = text[at];
+    if (c == '"') {
+      at = behind_string(text, at);
+      continue;
+    }
+    if (depth == 0 && (c == ',' || c == '}')) break;
+    if (c == '{' || c == '[') ++depth;
+    if (c == '}' || c == ']') --depth;
+    ++at;
+  }
+  return at;
+}
+
 std::string_view word_at(std::string_view text) {
   size_t end = 0;
   while (end < text.size() && lower(text[end]) >= 'a' && lower(text[end]) <= 'z') ++end;
@@ -73,8 +97,13 @@ bool skip_colon(std::string_view& text) {
   return false;
 }
 
-/// What is behind the key and its colon in a line; nothing for a line of something else.
-std::optional<std::string_view> behind_key(std::string_view line) {
+struct Keyed {
+  std::string_view key;
+  std::string_view rest;  ///< behind the colon
+};
+
+/// The key of a line and what is behind its colon; nothing for a line of something else.
+std::optional<Keyed> keyed(std::string_view line) {
   skip(line, kLineMarks);
   while (is_one_of(kAdjectives, word_at(line))) {
     line.remove_prefix(word_at(line).size());
@@ -87,7 +116,7 @@ std::optional<std::string_view> behind_key(std::string_view line) {
   skip_parentheses(line);
   skip(line, kLineMarks);
   if (!skip_colon(line)) return std::nullopt;
-  return line;
+  return Keyed{key, line};
 }
 
 Span span_of(std::string_view whole, std::string_view part) {
@@ -123,19 +152,35 @@ std::optional<std::vector<Span>> find_objects(std::string_view text) noexcept {
   return objects;
 }
 
+std::vector<Member> members_of(std::string_view text, const Span& object) noexcept {
+  std::vector<Member> members;
+  const std::string_view whole = text.substr(0, object.end);
+  for (size_t at = object.begin + 1; (at = whole.find('"', at)) != std::string_view::npos;) {
+    const size_t colon = behind_string(whole, at);
+    const auto key = parse_json(whole.substr(at, colon - at));
+    const size_t value = std::min(whole.find_first_not_of(" \t\r\n:", colon), whole.size());
+    const size_t end = behind_value(whole, value);
+    const size_t last = whole.find_last_not_of(" \t\r\n", end - 1) + 1;
+    if (const std::string* name = key ? as_string(&*key) : nullptr)
+      members.push_back({*name, {at, last}, {value, last}});
+    at = end;
+  }
+  return members;
+}
+
 std::vector<Match> find_lines(std::string_view text) noexcept {
   std::vector<Match> matches;
   const auto lines = lines_of(text);
   for (size_t i = 0; i < lines.size(); ++i) {
-    const auto value = behind_key(lines[i]);
-    if (!value) continue;
+    const auto found = keyed(lines[i]);
+    if (!found) continue;
     Span span = span_of(text, lines[i]);
-    std::string_view rest = *value;
+    std::string_view rest = found->rest;
     skip(rest, kLineMarks.substr(0, kLineMarks.size() - 1));  // a "-" could be a sign
     if (rest.empty() && i + 1 < lines.size()) rest = lines[i + 1];
     const Span value_span = span_of(text, rest);
     span.end = std::max(span.end, value_span.end);
-    matches.push_back({span, value_span});
+    matches.push_back({span, value_span, found->key});
   }
   return matches;
 }
@@ -151,6 +196,12 @@ std::vector<Match> find_brackets(std::string_view text) noexcept {
     matches.push_back({{begin, value.end + 2}, value});
   }
   return matches;
+}
+
+std::vector<Span> find_all_lines(std::string_view text) noexcept {
+  std::vector<Span> spans;
+  for (const std::string_view line : lines_of(text)) spans.push_back(span_of(text, line));
+  return spans;
 }
 
 std::optional<Span> first_line(std::string_view text) noexcept {

@@ -94,7 +94,36 @@ size_t remark_of(std::string_view text) {
   return first;
 }
 
+std::optional<Value> leading_number(std::string_view text, const Contract& contract) {
+  const size_t end = std::min(text.find_first_not_of("+-.0123456789eE"), text.size());
+  const auto number = number_of(trim(text.substr(0, end), "."));
+  const bool fits = number && *number >= contract.low && *number <= contract.high;
+  const bool alone = std::ranges::none_of(text.substr(end), is_digit);
+  return fits && alone ? std::optional(Value{*number, {}}) : std::nullopt;
+}
+
+/// Whether `rest`, behind a label, leaves it one: "FALSE. It …", "FALSE, since …".
+bool is_set_off(std::string_view rest) {
+  if (trim(rest, kAround).empty()) return true;
+  if (trim(rest.substr(0, 1), "*_`\"'.,;!(").empty()) return true;
+  const std::string_view next = trim(rest);
+  return next.starts_with('(') || next.starts_with("- ") || next.starts_with("–") || next.starts_with("—");
+}
+
 }  // namespace
+
+std::optional<Value> leading_value(std::string_view text, const Contract& contract, bool keyed) noexcept {
+  const std::string_view value = trim(text, kAround);
+  if (contract.is_number()) return keyed ? leading_number(value, contract) : std::nullopt;
+  for (const Choice& choice : contract.menu) {
+    const size_t size = choice.label.size();
+    if (!equal_ignoring_case(value.substr(0, size), choice.label)) continue;
+    const std::string_view rest = value.substr(size);
+    const bool ends = rest.empty() || !is_word(rest.front());
+    if (ends && (is_set_off(rest) || (keyed && size > 1))) return Value{choice.score, choice.label};
+  }
+  return std::nullopt;
+}
 
 Result<Value> read_value(std::string_view text, const Contract& contract) noexcept {
   std::string_view value = trim(text, kAround);

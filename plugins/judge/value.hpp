@@ -12,6 +12,7 @@
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -32,5 +33,10 @@ Result<Value> read_json_value(const nlohmann::json& value, const Contract& contr
 /// What stands behind "Score:" in a line: a value, and then perhaps a remark in parentheses or behind a dash
 /// that names no other choice and holds no digit.
 Result<Value> read_line_value(std::string_view text, const Contract& contract) noexcept;
+
+/// The value that a text only begins with: "FALSE, since …", "1 because …". Less than a verdict, and enough
+/// to doubt another one. A label of one letter, and one that does not begin a line's value (`keyed`), must be
+/// followed by punctuation; a number counts behind a key alone, and when no other is in the text.
+std::optional<Value> leading_value(std::string_view text, const Contract& contract, bool keyed) noexcept;
 
 }  // namespace assay::judge

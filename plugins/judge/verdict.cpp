@@ -9,6 +9,7 @@
 #include "plugins/common/json.hpp"
 #include "plugins/common/text.hpp"
 #include "plugins/judge/echo.hpp"
+#include "plugins/judge/hit.hpp"
 #include "plugins/judge/refusal.hpp"
 #include "plugins/judge/scan.hpp"
 #include "plugins/judge/value.hpp"
@@ -16,88 +17,19 @@
 namespace assay::judge {
 namespace {
 
-constexpr std::array<std::string_view, 11> kMenuKeys = {"verdict", "choice",     "label",  "grade",
-                                                        "winner",  "preference", "rating", "pass",
-                                                        "passed",  "result",     "score"};
-constexpr std::array<std::string_view, 3> kNumberKeys = {"verdict", "score", "rating"};
-constexpr std::array<std::string_view, 7> kReasonKeys = {
-    "reason", "reasoning", "reasons", "explanation", "rationale", "justification", "analysis"};
+constexpr size_t kLineLimit = 64;      // bytes of a line that could be a verdict alone
+constexpr size_t kMatchesLimit = 256;  // lines and brackets that are compared; more are taken to differ
 
-std::span<const std::string_view> keys_of(const Contract& contract) {
-  if (contract.is_number()) return kNumberKeys;
-  return kMenuKeys;
-}
-
-/// Something that was read as a verdict.
-struct Hit {
-  Result<Value> value;
-  Channel channel;
-  Span span;            ///< in the text
-  std::string written;  ///< the bytes that must not be the judged text's own
-  std::string reason;
-};
+// Lines of these keys may as well quote what is judged: as beside another key they are no verdicts.
+constexpr std::array<std::string_view, 2> kWeakKeys = {"answer", "result"};
 
 Error no_verdict(std::string message) {
   return {ErrorKind::judge_parse, std::move(message)};
 }
 
-bool differ(const Result<Value>& left, const Result<Value>& right) {
-  if (!left || !right) return static_cast<bool>(left) != static_cast<bool>(right);
-  return !(*left == *right);
-}
-
-std::string reason_in(const Json& object) {
-  for (const std::string_view key : kReasonKeys) {
-    const Json* value = find_member(&object, key);
-    if (const std::string* text = as_string(value)) return bounded(*text, kReasonLimit);
-    if (value == nullptr || !value->is_array()) continue;
-    std::string lines;
-    for (const Json& element : *value) {
-      const std::string* line = as_string(&element);
-      if (line != nullptr && lines.size() <= kReasonLimit) lines += (lines.empty() ? "" : "\n") + *line;
-    }
-    return bounded(lines, kReasonLimit);
-  }
-  return {};
-}
-
-/// The members of an object that hold a verdict, the most telling first. Keys count whatever their case.
-std::vector<std::pair<std::string, const Json*>> verdict_members(const Json& object,
-                                                                 const Contract& contract) {
-  std::vector<std::pair<std::string, const Json*>> members;
-  for (const std::string_view key : keys_of(contract)) {
-    for (auto member = object.begin(); member != object.end(); ++member) {
-      if (equal_ignoring_case(member.key(), key)) members.emplace_back(member.key(), &*member);
-    }
-  }
-  return members;
-}
-
-std::optional<Hit> hit_in_object(const Json& object, const Contract& contract) {
-  const auto members = verdict_members(object, contract);
-  if (members.empty()) return std::nullopt;
-  const auto& [key, first] = members.front();
-  Hit hit{read_json_value(*first, contract),
-          Channel::json,
-          {},
-          dump_json(key) + ":" + dump_json(*first),
-          reason_in(object)};
-  for (const auto& [other, value] : members) {
-    const auto also = read_json_value(*value, contract);
-    if (also && differ(hit.value, also)) {
-      hit.value =
-          no_verdict("the judge's \"" + bounded(key, 40) + "\" and \"" + bounded(other, 40) + "\" disagree");
-      break;
-    }
-  }
-  return hit;
-}
-
-std::optional<Hit> hit_of_nonce(const Json& object, const Contract& contract, std::string_view nonce) {
-  const Json* value =
-      nonce.empty() || !object.is_object() ? nullptr : find_member(&object, verdict_key(nonce));
-  if (value == nullptr) return std::nullopt;
-  return Hit{read_json_value(*value, contract), Channel::nonce, {}, {}, reason_in(object)};
+bool is_weak(std::string_view key) {
+  return std::ranges::any_of(kWeakKeys,
+                             [key](std::string_view weak) { return equal_ignoring_case(weak, key); });
 }
 
 /// How often `"key" :` occurs in a text.
@@ -136,6 +68,10 @@ std::optional<Hit> sole(std::vector<Hit> hits) {
   return std::move(hits.back());
 }
 
+bool has_key(const Hit& hit, std::string_view key) {
+  return std::ranges::find(hit.claim.keys, lower(key)) != hit.claim.keys.end();
+}
+
 class Text {
  public:
   Text(std::string_view text, const Contract& contract, std::string_view nonce)
@@ -145,47 +81,56 @@ class Text {
     auto objects = find_objects(text_);
     if (!objects) return no_verdict("the judge's reply holds too many braces to look for a verdict in");
     objects_ = std::move(*objects);
-    for (const Span& span : objects_) parsed_.push_back(parse_json(span.of(text_)).value_or(Json()));
-    if (auto hit = by_nonce()) return std::move(*hit);
+    if (!nonce_.empty()) return with_code();
     if (only_objects(text_, objects_)) return by_objects();
-    if (auto hit = last_in_prose()) return checked_to_be_last(std::move(*hit));
+    if (auto hit = last_in_prose()) return checked_to_be_last(doubted(std::move(*hit)));
     const bool refusal = begins_as_refusal(text_);
-    if (auto hit = bare(); hit && (hit->value || !refusal)) return std::move(*hit);
+    if (auto hit = bare(); hit && (hit->value || !refusal)) return doubted(std::move(*hit));
     return refusal ? refused() : no_verdict("the judge's reply holds no verdict: " + beginning());
   }
 
  private:
+  Result<Hit> with_code() const {
+    if (auto hit = by_nonce()) return std::move(*hit);
+    if (only_objects(text_, objects_) && declines()) return refused();
+    const bool refusal = begins_as_refusal(text_);
+    const auto line = first_line(text_);
+    if (line && trim(text_).size() == line->of(text_).size()) {
+      if (auto hit = bare_line(*line); hit && (hit->value || !refusal)) {
+        hit->doubt = "the judge's verdict has no key, and the judged text holds its words as well";
+        return std::move(*hit);
+      }
+    }
+    return refusal ? refused()
+                   : no_verdict("the judge's reply lacks the key that was asked for: " + beginning());
+  }
+
   std::optional<Hit> by_nonce() const {
-    if (nonce_.empty()) return std::nullopt;
     std::vector<Hit> hits;
-    for (const Json& object : parsed_) {
-      if (auto hit = hit_of_nonce(object, contract_, nonce_)) hits.push_back(std::move(*hit));
+    for (const Span& object : objects_) {
+      if (auto hit = hit_of_code(text_, object, contract_, nonce_)) hits.push_back(std::move(*hit));
     }
     if (count_key(text_, verdict_key(nonce_)) != hits.size()) {
-      return Hit{no_verdict("the judge's verdict stands in what is no JSON object: " + beginning()),
-                 Channel::nonce,
-                 {},
-                 {},
-                 {}};
+      return Hit{.value = no_verdict("the judge's verdict stands in what is no JSON object: " + beginning()),
+                 .channel = Channel::nonce};
     }
     return sole(std::move(hits));
   }
 
   Result<Hit> by_objects() const {
-    if (auto hit = sole(hits_in_objects(true))) return std::move(*hit);
-    const bool refusal =
-        std::ranges::any_of(parsed_, [](const Json& object) { return object.contains("refusal"); });
-    return refusal ? refused() : no_verdict("the judge's JSON holds no verdict: " + beginning());
+    if (auto hit = sole(hits_in_objects())) return std::move(*hit);
+    return declines() ? refused() : no_verdict("the judge's JSON holds no verdict: " + beginning());
   }
 
-  std::vector<Hit> hits_in_objects(bool whole) const {
+  bool declines() const {
+    return std::ranges::any_of(objects_,
+                               [&](const Span& object) { return has_member(text_, object, "refusal"); });
+  }
+
+  std::vector<Hit> hits_in_objects() const {
     std::vector<Hit> hits;
-    for (size_t i = 0; i < parsed_.size(); ++i) {
-      auto hit = hit_in_object(parsed_[i], contract_);
-      if (!hit) continue;
-      hit->span = objects_[i];
-      if (whole) hit->written = hit->span.of(text_);
-      hits.push_back(std::move(*hit));
+    for (const Span& object : objects_) {
+      if (auto hit = hit_in_object(text_, object, contract_)) hits.push_back(std::move(*hit));
     }
     return hits;
   }
@@ -194,11 +139,17 @@ class Text {
     return std::ranges::any_of(objects_, [&](const Span& object) { return object.overlaps(span); });
   }
 
-  Hit hit_of(const Match& match, Channel channel) const {
-    auto value = channel == Channel::line ? read_line_value(match.value.of(text_), contract_)
-                                          : read_value(match.value.of(text_), contract_);
-    return {std::move(value), channel, match.span, std::string(match.span.of(text_)),
-            reason_around(match.span)};
+  Hit hit_of(const Match& match) const {
+    const std::string_view value = match.value.of(text_);
+    const bool line = !match.key.empty();
+    return {.value = line ? read_line_value(value, contract_) : read_value(value, contract_),
+            .channel = line ? Channel::line : Channel::brackets,
+            .span = match.span,
+            .place = match.value,
+            .claim = {.form = line ? Claim::Form::keyed : Claim::Form::brackets,
+                      .keys = line ? std::vector{lower(match.key)} : std::vector<std::string>{},
+                      .written = {std::string(head(match.span.of(text_), kWrittenLimit))}},
+            .reason = reason_around(match.span)};
   }
 
   std::string reason_around(const Span& span) const {
@@ -206,31 +157,68 @@ class Text {
     return bounded(before.empty() ? trim(text_.substr(span.end)) : before, kReasonLimit);
   }
 
+  /// Brackets and lines outside of the JSON objects. What a line says in double brackets was found as such.
+  std::vector<Match> matches() const {
+    auto all = find_brackets(text_);
+    for (const Match& line : find_lines(text_)) {
+      if (line.value.of(text_).find("[[") == std::string_view::npos) all.push_back(line);
+    }
+    std::erase_if(all, [&](const Match& match) { return in_object(match.span); });
+    return all;
+  }
+
   std::optional<Hit> last_in_prose() const {
-    std::vector<Hit> hits = hits_in_objects(false);
+    std::vector<Hit> hits = hits_in_objects();
     for (Hit& hit : hits) {
       if (hit.reason.empty()) hit.reason = reason_around(hit.span);
     }
-    if (const auto last = last_match(find_brackets(text_))) hits.push_back(hit_of(*last, Channel::brackets));
-    auto lines = find_lines(text_);
-    // What a line says in double brackets was found as such.
-    std::erase_if(
-        lines, [&](const Match& line) { return line.value.of(text_).find("[[") != std::string_view::npos; });
-    if (const auto last = last_match(lines)) hits.push_back(hit_of(*last, Channel::line));
+    const auto end_of_match = [](const Match& match) { return match.span.end; };
+    const auto all = matches();
+    if (!all.empty()) hits.push_back(hit_of(*std::ranges::max_element(all, {}, end_of_match)));
     if (hits.empty()) return std::nullopt;
     return std::move(*std::ranges::max_element(hits, {}, [](const Hit& hit) { return hit.span.end; }));
   }
 
-  std::optional<Match> last_match(std::span<const Match> matches) const {
-    for (size_t i = matches.size(); i > 0; --i) {
-      if (!in_object(matches[i - 1].span)) return matches[i - 1];
+  /// Something else in the text that reads as a verdict, and as another one: which of them is the judge's
+  /// own?
+  Hit doubted(Hit hit) const {
+    if (hit.value && has_rival(hit))
+      hit.doubt = "the judge gave two verdicts that differ, and the judged text holds the words of the last";
+    return hit;
+  }
+
+  bool has_rival(const Hit& chosen) const {
+    const auto rivals = [&](const std::optional<Value>& value) { return value && *value != *chosen.value; };
+    for (const Hit& hit : hits_in_objects()) {
+      if (hit.value && *hit.value != *chosen.value) return true;
     }
-    return std::nullopt;
+    const auto all = matches();
+    if (all.size() > kMatchesLimit) return true;
+    for (const Match& match : all) {
+      const bool weak = is_weak(match.key) && !has_key(chosen, match.key);
+      if (!weak && rivals(value_of(match))) return true;
+    }
+    return std::ranges::any_of(find_all_lines(text_), [&](const Span& line) {
+      return !in_object(line) && rivals(value_of_line(line.of(text_)));
+    });
+  }
+
+  std::optional<Value> value_of(const Match& match) const {
+    const Hit hit = hit_of(match);
+    if (hit.value) return *hit.value;
+    return match.key.empty() ? std::nullopt : leading_value(match.value.of(text_), contract_, true);
+  }
+
+  std::optional<Value> value_of_line(std::string_view line) const {
+    if (!contract_.is_number()) return leading_value(line, contract_, false);
+    if (line.size() > kLineLimit) return std::nullopt;
+    const auto value = read_value(line, contract_);
+    return value ? std::optional(*value) : std::nullopt;
   }
 
   /// A verdict behind the last one that can be read, in JSON that cannot be, makes both worthless.
   Result<Hit> checked_to_be_last(Hit hit) const {
-    for (const std::string_view key : keys_of(contract_)) {
+    for (const std::string_view key : json_keys(contract_)) {
       size_t at = hit.span.end;
       for (const Span& object : objects_) {
         if (object.begin < at) continue;
@@ -255,12 +243,12 @@ class Text {
 
   std::optional<Hit> bare_line(const Span& span) const {
     const std::string_view line = span.of(text_);
-    const bool whole = trim(text_).size() == line.size();
     auto value = read_value(line, contract_);
     if (!value && !contract_.is_number() && value.error().kind == ErrorKind::judge_off_menu) {
       // "TRUE. Because …"; a label of one letter begins too many sentences.
+      const bool whole = trim(text_).size() == line.size();
       const auto leading = read_line_value(line, contract_);
-      const bool word = line.size() <= 64 && line.find(' ') == std::string_view::npos;
+      const bool word = line.size() <= kLineLimit && line.find(' ') == std::string_view::npos;
       if (leading && leading->label.size() > 1) {
         value = leading;
       } else if (!whole || !word) {
@@ -269,7 +257,12 @@ class Text {
     }
     const bool number = value || value.error().kind == ErrorKind::judge_off_menu;
     if (!number) return std::nullopt;
-    return Hit{std::move(value), Channel::bare, span, whole ? "" : std::string(line), reason_around(span)};
+    return Hit{.value = std::move(value),
+               .channel = Channel::bare,
+               .span = span,
+               .place = span,
+               .claim = {.form = Claim::Form::line},
+               .reason = reason_around(span)};
   }
 
   std::string beginning() const { return "\"" + bounded(trim(text_), 120) + "\""; }
@@ -279,18 +272,17 @@ class Text {
   const Contract& contract_;
   std::string_view nonce_;
   std::vector<Span> objects_;
-  std::vector<Json> parsed_;
 };
 
 Result<Hit> find_in_tool(std::string_view arguments, const Contract& contract, std::string_view nonce) {
   const auto object = parse_json(arguments);
   if (!object || !object->is_object())
     return no_verdict("the judge's tool call has no JSON object as its arguments");
-  if (auto hit = hit_of_nonce(*object, contract, nonce)) return std::move(*hit);
-  auto hit = hit_in_object(*object, contract);
+  const Span all{arguments.find('{'), arguments.rfind('}') + 1};
+  auto hit =
+      nonce.empty() ? hit_in_object(arguments, all, contract) : hit_of_code(arguments, all, contract, nonce);
   if (!hit) return no_verdict("the judge's tool call holds no verdict: " + bounded(arguments, 120));
-  hit->channel = Channel::tool;
-  hit->written = arguments;
+  if (nonce.empty()) hit->channel = Channel::tool;
   return std::move(*hit);
 }
 
@@ -303,7 +295,14 @@ Result<Hit> find_hit(const Reply& reply, const Contract& contract, std::string_v
   const auto text = without_thinking(reply.text);
   if (!text) return no_verdict("the judge's reply ends within its <think> block");
   if (trim(*text).empty()) return no_verdict("the judge's reply is empty");
-  return Text(*text, contract, nonce).find();
+  auto hit = Text(*text, contract, nonce).find();
+  const auto before = static_cast<size_t>(text->data() - reply.text.data());
+  if (hit) hit->place = {hit->place.begin + before, hit->place.end + before};
+  return hit;
+}
+
+std::string shown(const Value& value) {
+  return value.label.empty() ? dump_json(value.score) : value.label;
 }
 
 }  // namespace
@@ -331,12 +330,15 @@ Result<Verdict> read_verdict(const Reply& reply, const Contract& contract, std::
   auto hit = find_hit(reply, contract, nonce);
   if (!hit) return hit.error();
   if (!hit->value) return hit->value.error();
-  if (occurs_in(hit->written, judged, hit->channel == Channel::bare)) {
-    return no_verdict("the judge's verdict (" + bounded(hit->written, 80) +
-                      ") stands in the judged text as well; it may be a "
-                      "quotation. Ask for the answer as JSON");
+  if (hit->channel != Channel::nonce && occurs_in(hit->claim, *hit->value, judged)) {
+    return no_verdict("the judge's verdict (" + shown(*hit->value) +
+                      ") stands in the judged text as well; it may be a quotation. Ask for the answer as "
+                      "JSON, in the default format");
   }
-  return Verdict{hit->value->score, std::move(hit->value->label), std::move(hit->reason), hit->channel};
+  if (!hit->doubt.empty() && mentioned_in(*hit->value, judged)) return no_verdict(hit->doubt);
+  const bool in_text = reply.tool_arguments.empty();
+  return Verdict{hit->value->score, std::move(hit->value->label), std::move(hit->reason), hit->channel,
+                 in_text ? std::optional(hit->place) : std::nullopt};
 }
 
 }  // namespace assay::judge

@@ -135,11 +135,11 @@ TEST_CASE("expected score: the worked value, with the tail and without", "[judge
   auto tokens = plain({"Score", ":"});
   tokens.push_back(
       {" 4", std::log(.62), {choice(" 4", .62), choice(" 5", .25), choice(" 3", .10), choice(" 10", .005)}});
-  const auto all = expected_score(tokens, 4, 1, 10, 0);
+  const auto all = expected_score(tokens, 7, 4, 1, 10, 0);
   REQUIRE(all);
   CHECK(all->score == Approx(4.1846153846).epsilon(1e-10));
   CHECK(all->mass == Approx(.975));
-  const auto dropped = expected_score(tokens, 4, 1, 10);
+  const auto dropped = expected_score(tokens, 7, 4, 1, 10);
   REQUIRE(dropped);
   CHECK(dropped->score == Approx(4.1546391753).epsilon(1e-10));
   CHECK(dropped->mass == Approx(.97));
@@ -148,13 +148,13 @@ TEST_CASE("expected score: the worked value, with the tail and without", "[judge
 TEST_CASE("expected score: ten as one token and as two", "[judge][aggregate]") {
   const std::vector<Token> one = {
       {"10", std::log(.6), {choice("10", .6), choice("9", .3), choice("1", .05)}}};
-  const auto whole = expected_score(one, 10, 1, 10);
+  const auto whole = expected_score(one, 0, 10, 1, 10);
   REQUIRE(whole);
   CHECK(whole->score == Approx((10 * .6 + 9 * .3 + 1 * .05) / .95));
 
   const std::vector<Token> two = {{"1", std::log(.6), {choice("1", .6), choice("9", .4)}},
                                   {"0", std::log(.9), {choice("0", .9), choice("\n", .1)}}};
-  const auto split = expected_score(two, 10, 1, 10);
+  const auto split = expected_score(two, 0, 10, 1, 10);
   REQUIRE(split);
   CHECK(split->score == Approx(10 * .54 + 1 * .06 + 9 * .4));
   CHECK(split->mass == Approx(1));
@@ -162,49 +162,56 @@ TEST_CASE("expected score: ten as one token and as two", "[judge][aggregate]") {
   // Written "1" and ended: what could have followed is known.
   const std::vector<Token> ended = {{"1", std::log(.6), {choice("1", .6), choice("9", .4)}},
                                     {"\n", std::log(.75), {choice("\n", .75), choice("0", .25)}}};
-  const auto one_or_ten = expected_score(ended, 1, 1, 10);
+  const auto one_or_ten = expected_score(ended, 0, 1, 1, 10);
   REQUIRE(one_or_ten);
   CHECK(one_or_ten->score == Approx(.45 + 10 * .15 + 9 * .4));
 
   // Not written: nobody knows whether "1" would have become 10.
   const std::vector<Token> nine = {{"9", std::log(.6), {choice("9", .6), choice("1", .4)}}};
-  const auto unknown = expected_score(nine, 9, 1, 10);
+  const auto unknown = expected_score(nine, 0, 9, 1, 10);
   REQUIRE(unknown);
   CHECK(unknown->score == Approx(9));
   CHECK(unknown->mass == Approx(.6));
 }
 
 TEST_CASE("expected score: where the score stands", "[judge][aggregate]") {
-  const std::vector<TokenChoice> top = {choice("4", .5), choice(" 4", .1), choice("5", .4)};
-  const auto at_end = [&](std::initializer_list<const char*> before,
-                          std::initializer_list<const char*> after) {
-    auto tokens = plain(before);
-    tokens.push_back({"4", std::log(.5), top});
-    for (const Token& token : plain(after)) tokens.push_back(token);
-    return expected_score(tokens, 4, 1, 5);
+  const auto at_of = [](const std::string& text, const std::string& verdict, double score) {
+    const size_t begin = text.find(verdict);
+    return digits_of_score(text, {begin, begin + verdict.size()}, score);
   };
-  const double expected = 4 * .6 + 5 * .4;
-  REQUIRE(at_end({"It meets ", "4", " of 5.", "\nScore: "}, {}));
-  CHECK(at_end({"It meets ", "4", " of 5.", "\nScore: "}, {})->score == Approx(expected));
-  CHECK(at_end({"Score: "}, {"/", "5"})->score == Approx(expected));
-  CHECK(at_end({"Score: "}, {".", "\n", "gpt-", "4"})->score == Approx(expected));
-  CHECK(at_end({"Score: "}, {" as ", "14", " and ", "4", ".5"})->score == Approx(expected));
-  CHECK(at_end({"{\"score\": \""}, {"\"}"})->score == Approx(expected));
-  CHECK(expected_score(plain({"Score: ", "5", "/", "4"}), 4, 1, 5).error().kind == ErrorKind::judge_parse);
-  CHECK(expected_score(plain({"Score: ", "5"}), 4, 1, 5).error().kind == ErrorKind::judge_parse);
+  CHECK(at_of("It meets 4 of 5.\nScore: 4", "Score: 4", 4) == 24U);
+  CHECK(at_of("Score: 4/5", "4/5", 4) == 7U);
+  CHECK(at_of(R"({"score": "4"})", R"("4")", 4) == 11U);
+  CHECK(at_of("Score: **4**", "**4**", 4) == 9U);
+  CHECK(at_of("Score: 10", "10", 10) == 7U);
+  // Not written as the whole number that it is.
+  for (const char* written : {"4.0", "4e0", "40e-1", "400%", "\\u0034", "5", "14", "four"})
+    CHECK_FALSE(at_of("Score: " + std::string(written) + "\n4", written, 4));
+  CHECK_FALSE(at_of("4.5", "4.5", 4.5));
+  CHECK_FALSE(at_of("4", "4", std::nan("")));
+  CHECK_FALSE(digits_of_score("4", {7, 9}, 4));
+
+  const std::vector<TokenChoice> top = {choice("4", .5), choice(" 4", .1), choice("5", .4)};
+  auto tokens = plain({"It meets ", "4", " of 5.", "\nScore: "});
+  tokens.push_back({"4", std::log(.5), top});
+  for (const Token& token : plain({" as ", "4"})) tokens.push_back(token);
+  REQUIRE(expected_score(tokens, 24, 4, 1, 5));
+  CHECK(expected_score(tokens, 24, 4, 1, 5)->score == Approx(4 * .6 + 5 * .4));
+  CHECK(expected_score(tokens, 23, 4, 1, 5).error().kind == ErrorKind::judge_parse);
+  CHECK(expected_score(tokens, 99, 4, 1, 5).error().kind == ErrorKind::judge_parse);
 
   auto mixed = plain({"Score"});
   mixed.push_back({":4", std::log(.7), {choice(":4", .7), choice(":3", .3)}});
-  CHECK(expected_score(mixed, 4, 1, 5)->score == Approx(3.7));
+  CHECK(expected_score(mixed, 6, 4, 1, 5)->score == Approx(3.7));
 }
 
 TEST_CASE("expected score: what cannot be computed is an error", "[judge][aggregate]") {
-  CHECK(expected_score(std::vector<Token>{{"4", 0, {}}}, 4, 1, 5).error().kind == ErrorKind::config);
-  CHECK(expected_score({}, 4, 1, 5).error().kind == ErrorKind::judge_parse);
-  CHECK(expected_score(plain({"4.5"}), 4.5, 1, 5).error().kind == ErrorKind::judge_parse);
-  CHECK(expected_score(plain({"9"}), 9, 1, 5).error().kind == ErrorKind::judge_parse);
-  CHECK(expected_score(plain({"4"}), std::nan(""), 1, 5).error().kind == ErrorKind::judge_parse);
-  CHECK(expected_score(plain({"4"}), 4, 5, 1).error().kind == ErrorKind::config);
+  CHECK(expected_score(std::vector<Token>{{"4", 0, {}}}, 0, 4, 1, 5).error().kind == ErrorKind::config);
+  CHECK(expected_score({}, 0, 4, 1, 5).error().kind == ErrorKind::judge_parse);
+  CHECK(expected_score(plain({"4.5"}), 0, 4.5, 1, 5).error().kind == ErrorKind::judge_parse);
+  CHECK(expected_score(plain({"9"}), 0, 9, 1, 5).error().kind == ErrorKind::judge_parse);
+  CHECK(expected_score(plain({"4"}), 0, std::nan(""), 1, 5).error().kind == ErrorKind::judge_parse);
+  CHECK(expected_score(plain({"4"}), 0, 4, 5, 1).error().kind == ErrorKind::config);
   const std::vector<Token> broken = {{"4", std::nan(""), {{"4", std::nan("")}, {"5", -9999}}}};
-  CHECK(expected_score(broken, 4, 1, 5).error().kind == ErrorKind::judge_parse);
+  CHECK(expected_score(broken, 0, 4, 1, 5).error().kind == ErrorKind::judge_parse);
 }

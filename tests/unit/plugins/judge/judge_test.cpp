@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <functional>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -308,34 +309,87 @@ TEST_CASE("judge.so: what is no verdict is an error of its kind", "[judge]") {
   check_scored(tool, 0);
 }
 
-TEST_CASE("judge.so: G-Eval weights by log probabilities where there are any", "[judge]") {
-  Judge judge(params({{"range", {1, 5}}, {"expected_score", true}}));
-  const auto with = [](const Json& logprobs) {
-    return [logprobs](const Json& request) -> Said {
-      Said said = verdict(request, 4);
-      if (!logprobs.is_null()) {
-        Json tokens = Json::array(
-            {{{"token", "{\"" + key_of(request) + "\":"}, {"logprob", 0}, {"top", Json::array()}}});
-        tokens.insert(tokens.end(), logprobs.begin(), logprobs.end());
-        said.more["logprobs"] = tokens;
+TEST_CASE("judge.so: G-Eval weights by the log probabilities of the verdict's own tokens", "[judge]") {
+  // Tokens, and what else could have stood in their place.
+  using Tokens = std::vector<std::pair<std::string, std::map<std::string, double>>>;
+  const auto with = [](const Tokens& tokens) {
+    return [tokens](const Json& request) {
+      Said said;
+      Json all = Json::array();
+      for (const auto& [token, top] : tokens) {
+        const std::string written = token == "KEY" ? key_of(request) : token;
+        Json choices = Json::array();
+        for (const auto& [choice, probability] : top)
+          choices.push_back({{"token", choice}, {"logprob", std::log(probability)}});
+        all.push_back({{"token", written}, {"logprob", 0.0}, {"top", choices}});
+        said.text += written;
       }
+      said.more["logprobs"] = all;
       return said;
     };
   };
-  const Json top = Json::array(
-      {{{"token", "4"}, {"logprob", std::log(0.6)}}, {{"token", "5"}, {"logprob", std::log(0.4)}}});
-  const Ended weighted =
-      judge.of(item_of("x"), with(Json::array({{{"token", "4"}, {"logprob", std::log(0.6)}, {"top", top}},
-                                               {{"token", "}"}, {"logprob", 0.0}, {"top", Json::array()}}})));
-  check_scored(weighted, 4.4);
-  CHECK(Json::parse(weighted.metrics) == Json{{"weighted", 1.0}});
+  Judge judge(params({{"range", {1, 9}}, {"expected_score", true}}));
+  const auto check = [&](const Script& script, double score, double weighted) {
+    const Ended ended = judge.of(item_of("x"), script);
+    check_scored(ended, score);
+    CHECK(Json::parse(ended.metrics) == Json{{"weighted", weighted}});
+  };
+  const std::map<std::string, double> sure = {{"4", .6}, {"5", .4}};
+  const std::map<std::string, double> quoted = {{"9", .9}, {"4", .1}};
+  check(with({{"{\"", {}}, {"KEY", {}}, {"\":", {}}, {"4", sure}, {"}", {}}}), 4.4, 1);
   CHECK((judge.requests()[0]["params"]["logprobs"] == true &&
          judge.requests()[0]["params"]["top_logprobs"] == 20));
-  const Ended plain = judge.of(item_of("x"), with(nullptr));
-  check_scored(plain, 4);
-  CHECK(Json::parse(plain.metrics) == Json{{"weighted", 0.0}});
-  check_errored(judge.of(item_of("x"), with(Json::array({{{"token", "9"}, {"logprob", 0.0}, {"top", top}}}))),
-                "judge_parse");
+  // The same number in the reason is a quotation, whether it comes before or after.
+  check(with({{"{\"", {}},
+              {"KEY", {}},
+              {"\":", {}},
+              {"4", sure},
+              {",\"reason\":\"It asks for ", {}},
+              {"4", quoted},
+              {" points\"}", {}}}),
+        4.4, 1);
+  check(with({{"{\"reason\":\"It asks for ", {}},
+              {"4", quoted},
+              {" points\",\"", {}},
+              {"KEY", {}},
+              {"\": \"", {}},
+              {"4", sure},
+              {"\"}", {}},
+              {"<|im_end|>", {}}}),
+        4.4, 1);
+  // Not written as a whole number, no tokens, tokens that are not the text.
+  check(with({{"{\"", {}}, {"KEY", {}}, {"\":", {}}, {"4.0", {{"4.0", 1}}}, {"}", {}}}), 4, 0);
+  check([&](const Json& request) { return verdict(request, 4); }, 4, 0);
+  check(
+      [&](const Json& request) {
+        Said said = with({{"4", quoted}})(request);
+        said.text = verdict(request, 4).text;
+        return said;
+      },
+      4, 0);
+  // A tool call's arguments are no text that has tokens.
+  check(
+      [&](const Json& request) {
+        Said said = with({{"4", quoted}})(request);
+        said.more["tool"] = {{"name", "judgement"}, {"arguments", Json{{key_of(request), 4}}.dump()}};
+        return said;
+      },
+      4, 0);
+
+  // The hosted API's format: the score, then the reason.
+  const Json schema = {
+      {"type", "object"},
+      {"properties",
+       {{"score", {{"type", "number"}, {"minimum", 1}, {"maximum", 9}}}, {"reason", {{"type", "string"}}}}}};
+  const Json format = {{"type", "json_schema"}, {"json_schema", {{"name", "mine"}, {"schema", schema}}}};
+  Judge hosted(params(
+      {{"expected_score", true}, {"range", {1, 9}}, {"inference_params", {{"response_format", format}}}}));
+  const Ended first = hosted.of(item_of("rate it 1 or 9"), with({{"{\"score\":", {}},
+                                                                 {"1", {{"1", .999}, {"2", .001}}},
+                                                                 {",\"reason\":\"It asks for ", {}},
+                                                                 {"1", {{"9", .905}, {"1", .095}}},
+                                                                 {" points\"}", {}}}));
+  check_scored(first, 1);
 }
 
 TEST_CASE("judge.so: examples, further variables and budgets", "[judge]") {
