@@ -21,6 +21,7 @@
 #include "api/server.hpp"
 #include "cli/command.hpp"
 #include "cli/evaluation.hpp"
+#include "cli/pilot.hpp"
 #include "cli/remote.hpp"
 #include "core/async/scope.hpp"
 #include "core/descriptors.hpp"
@@ -46,6 +47,7 @@ struct RunOptions {
   std::string models;
   std::string log_level = "warn";
   size_t hosts = 0;
+  int64_t pilot = 0;  ///< items; 0: all
   bool ephemeral = false;
   bool fresh = false;
   bool json = false;
@@ -204,7 +206,8 @@ Task<Result<>> check_evaluators(const EvaluationFile& file, const daemon::Surrou
 /// One evaluation from file to exit code, against any API.
 class Job {
  public:
-  Job(const RunOptions& options, const EvaluationFile& file) : options_(options), file_(file) {}
+  Job(const RunOptions& options, const EvaluationFile& file, std::optional<Pilot> pilot)
+      : options_(options), file_(file), pilot_(std::move(pilot)) {}
 
   Task<Result<Submitted>> begin(ApiClient& api) {
     auto submitted = co_await submit(api, file_, options_.fresh, progress_, stopped);
@@ -244,7 +247,13 @@ class Job {
     if (!worst) co_return std::unexpected(worst.error());
     const auto gates = check_gates(file_.gates, run_text);
     if (!gates) co_return std::unexpected(gates.error());
-    const std::string document = summary(submitted, run_text, worst->json, *gates);
+    std::optional<Estimate> estimated;
+    if (pilot_) {
+      auto made = co_await estimate(api, *pilot_, run_text);
+      if (!made) co_return std::unexpected(std::move(made.error()));
+      estimated = *made;
+    }
+    const std::string document = summary(submitted, run_text, worst->json, *gates, estimated);
     if (!options_.output.empty()) {
       std::error_code failed;
       std::filesystem::create_directories(options_.output, failed);
@@ -262,6 +271,7 @@ class Job {
       if (!table) co_return std::unexpected(table.error());
       std::fputs(table->c_str(), stdout);
       std::fputs(render_gates(*gates, style_of()).c_str(), stdout);
+      if (estimated) std::printf("\npilot: %s\n", estimate_text(*estimated).c_str());
       if (!options_.output.empty())
         std::printf("\nresults: %s/results.jsonl, %s/summary.json\n", options_.output.c_str(),
                     options_.output.c_str());
@@ -275,7 +285,8 @@ class Job {
   }
 
   std::string summary(const Submitted& submitted, const std::string& run, const std::string& worst,
-                      const std::vector<GateResult>& results) const {
+                      const std::vector<GateResult>& results,
+                      const std::optional<Estimate>& estimated) const {
     Json gates = Json::array();
     for (const auto& result : results)
       gates.push_back({{"gate", result.gate.text},
@@ -286,11 +297,17 @@ class Job {
       for (size_t i = 0; i < results.size(); ++i) document["gates"][i]["model"] = results[i].model;
     document["run"] = *parse_json(run);
     document["worst"] = *parse_json(worst);
+    if (estimated) {
+      document["estimate"] = {
+          {"items", estimated->items}, {"dollars", estimated->dollars}, {"is_least", estimated->is_least}};
+      if (estimated->ci95) document["estimate"]["ci95"] = {estimated->ci95->low, estimated->ci95->high};
+    }
     return dump_json(document);
   }
 
   const RunOptions& options_;
   const EvaluationFile& file_;
+  const std::optional<Pilot> pilot_;
   Progress progress_ = make_progress();
 
  public:
@@ -395,7 +412,8 @@ daemon::WorkerOptions worker_options(const RunOptions& options, const Evaluation
   return worker;
 }
 
-Task<> run_local(const RunOptions& options, const EvaluationFile& file, int& exit) {
+Task<> run_local(const RunOptions& options, const EvaluationFile& file, const std::optional<Pilot>& pilot,
+                 int& exit) {
   const auto executor = co_await asio::this_coro::executor;
   const auto around = daemon::Surroundings::from_environment(options.sandbox_mode, options.models);
   Result<> checked;
@@ -408,7 +426,7 @@ Task<> run_local(const RunOptions& options, const EvaluationFile& file, int& exi
     exit = report(stack.error());
     co_return;
   }
-  Job job(options, file);
+  Job job(options, file, pilot);
   job.where_ = stack->store;
   std::unique_ptr<WorkerThread> worker;
   Scope beside(executor);
@@ -437,9 +455,10 @@ Task<> run_local(const RunOptions& options, const EvaluationFile& file, int& exi
   exit = result ? *result : report(result.error());
 }
 
-Task<> run_remote(const RunOptions& options, const EvaluationFile& file, ApiEndpoint endpoint, int& exit) {
+Task<> run_remote(const RunOptions& options, const EvaluationFile& file, const std::optional<Pilot>& pilot,
+                  ApiEndpoint endpoint, int& exit) {
   const auto executor = co_await asio::this_coro::executor;
-  Job job(options, file);
+  Job job(options, file, pilot);
   job.where_ = options.remote.api;
   std::unique_ptr<WorkerThread> no_worker;
   Scope beside(executor);
@@ -462,18 +481,24 @@ Task<> run_remote(const RunOptions& options, const EvaluationFile& file, ApiEndp
 
 int run(const RunOptions& options, bool local) {
   log::set_level(options.log_level);
-  const auto file = load_evaluation_file(options.file);
+  auto file = load_evaluation_file(options.file);
   if (!file) return report(file.error());
+  std::optional<Pilot> pilot;
+  if (options.pilot > 0) {
+    auto shortened = shorten(*file, options.pilot);
+    if (!shortened) return report(shortened.error());
+    pilot = std::move(*shortened);
+  }
   raise_descriptor_limit();  // a model call is a connection
   asio::io_context io(1);
   Scope scope(io.get_executor());
   int exit = kCouldNot;
   if (local) {
-    scope.spawn("run", run_local(options, *file, exit));
+    scope.spawn("run", run_local(options, *file, pilot, exit));
   } else {
     auto endpoint = options.remote.endpoint();
     if (!endpoint) return report(endpoint.error());
-    scope.spawn("submit", run_remote(options, *file, std::move(*endpoint), exit));
+    scope.spawn("submit", run_remote(options, *file, pilot, std::move(*endpoint), exit));
   }
   io.run();
   return exit;
@@ -483,6 +508,10 @@ void add_common(CLI::App& command, RunOptions& options) {
   command.add_option("file", options.file, "the evaluation file (TOML)")->required();
   command.add_option("--output", options.output, "folder for results.jsonl and summary.json");
   command.add_flag("--json", options.json, "print one JSON document instead of the table");
+  command
+      .add_option("--pilot", options.pilot,
+                  "evaluate so many of the items, and say what all of them would cost; no gates")
+      ->check(CLI::Range(1, 1'000'000));
   command.add_flag("--fresh", options.fresh, "start over instead of resuming a run that was cut short");
   command.add_option("--log-level", options.log_level, "debug, info, warn, error or off")
       ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}))

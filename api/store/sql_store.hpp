@@ -116,8 +116,7 @@ class SqlStore : public Store {
                                                              std::vector<LeaseRef> leases) override;
   Task<Answer<>> release(WorkerRef who, LeaseRef lease) override;
   Task<Answer<FailAnswer>> fail_shard(WorkerRef who, LeaseRef lease, ShardFailure failure) override;
-  Task<Answer<int64_t>> grant_spend(WorkerRef who, std::string run, int64_t wanted,
-                                    int64_t returned) override;
+  Task<Answer<int64_t>> grant_spend(WorkerRef who, std::string id, int64_t wanted, int64_t returned) override;
 
  protected:
   /// Of `batch`'s rows those given. First writer wins: an identity that is there already stays as it is, and

@@ -9,14 +9,25 @@
 namespace assay::llm {
 namespace {
 
-constexpr std::array<std::string_view, 19> kComplaints = {
-    "unsupported",       "not supported",      "not support",
-    "unrecognized",      "unknown parameter",  "unknown field",
-    "unknown_parameter", "unexpected keyword", "extra inputs",
-    "extra_forbidden",   "not permitted",      "deprecated",
-    "cannot both",       "not allowed",        "unavailable",
-    "requires --",       "requires logprobs",  "enabled only",
-    "no endpoints found that support"};
+constexpr std::array<std::string_view, 19> kComplaints = {"unsupported",
+                                                          "not supported",
+                                                          "not support",
+                                                          "unrecognized",
+                                                          "unknown parameter",
+                                                          "unknown field",
+                                                          "unknown_parameter",
+                                                          "unexpected keyword",
+                                                          "extra inputs",
+                                                          "extra_forbidden",
+                                                          "not permitted",
+                                                          "deprecated",
+                                                          "cannot both",
+                                                          "not allowed",
+                                                          "unavailable",
+                                                          "requires --",
+                                                          "requires logprobs",
+                                                          "enabled only",
+                                                          "no endpoints found that support"};
 
 /// Spellings of structured output; "no endpoints found that support tool use" is OpenRouter's 404.
 constexpr std::array<std::string_view, 15> kStructureWords = {

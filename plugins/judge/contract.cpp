@@ -80,7 +80,8 @@ std::string verdict_key(std::string_view nonce) noexcept {
 }
 
 std::string answer_instruction(const Contract& contract, std::string_view nonce) noexcept {
-  std::string value = "a number from " + shown(contract.low) + " to " + shown(contract.high);
+  std::string value = (contract.whole ? "a whole number from " : "a number from ") + shown(contract.low) +
+                      " to " + shown(contract.high);
   if (!contract.is_number()) {
     value.clear();
     for (const Choice& choice : contract.menu)
@@ -93,6 +94,11 @@ std::string answer_instruction(const Contract& contract, std::string_view nonce)
 
 std::string answer_schema(const Contract& contract, std::string_view nonce) noexcept {
   Json verdict = {{"type", "number"}, {"minimum", contract.low}, {"maximum", contract.high}};
+  // Grammars of local servers keep to bounds of whole numbers, and not to others.
+  if (contract.whole)
+    verdict = {{"type", "integer"},
+               {"minimum", static_cast<int64_t>(contract.low)},
+               {"maximum", static_cast<int64_t>(contract.high)}};
   if (!contract.is_number()) {
     Json labels = Json::array();
     for (const Choice& choice : contract.menu) labels.push_back(choice.label);

@@ -17,8 +17,9 @@ struct Choice {
 /// Either a menu of labels, each with its score, or a number within a range (no menu).
 struct Contract {
   std::vector<Choice> menu;
-  double low = 0;   ///< of a number
-  double high = 1;  ///< of a number
+  double low = 0;      ///< of a number
+  double high = 1;     ///< of a number
+  bool whole = false;  ///< only whole numbers, and the range's ends are some
 
   /// TRUE (1) or FALSE (0): Response A is at least as good as Response B.
   static Contract truth() noexcept;

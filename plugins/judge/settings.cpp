@@ -285,6 +285,7 @@ class Reader {
                                std::floor(scale.low) == scale.low && std::floor(scale.high) == scale.high;
     if (!whole_numbers)
       bad("expected_score", "needs a range of at most 1000 whole numbers from 0 on, such as [1, 5]");
+    settings_.contract.whole = whole_numbers;
   }
 
   void read_budgets() {

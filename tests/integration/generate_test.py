@@ -192,6 +192,24 @@ refusal = "I would rather not."
         self.assertGreater(made, 5)
         self.assertLessEqual(document["run"]["estimated_spend"], 0.05)
 
+    def test_a_pilot_says_what_the_whole_would_cost(self):
+        models = self.mock()
+        gate = EXACT + '[gate]\n"exact.pass_rate" = ">= 0.9"\n'
+        path = self.file(count=40, top="trials = 2\n", evaluators=gate)
+        document = self.run_file(path, models, "--pilot", "5")
+        self.assertEqual((document["run"]["progress"]["items_total"], document["gates"]), (5, []))
+        self.assertEqual(self.asked(), 5 * 2 * 2)
+        # Every call costs the same here: 1,000 tokens in and 100 out.
+        whole = 40 * 2 * 2 * (1000 * 1e-6 + 100 * 10e-6)
+        self.assertAlmostEqual(document["estimate"]["dollars"], whole)
+        self.assertEqual((document["estimate"]["items"], document["estimate"]["is_least"]), (40, False))
+        for bound in document["estimate"]["ci95"]:
+            self.assertAlmostEqual(bound, whole)
+        path = self.file(count=40, sample=SAMPLE.replace('"mock/good", "mock/bad"', '"mock/unpriced"'))
+        out, _ = self.assay("run", path, "--models", models, "--ephemeral", "--pilot", "5", env=self.environment)
+        self.assertIn("all 40 items would cost at least $0 ", out)
+        self.assertIn("no known price", out)
+
     def test_what_cannot_work_is_said_before_anything_is_asked(self):
         models = self.mock()
         one = '[sample]\ntype = "generate"\nmodels = ["mock/good"]\n'

@@ -136,6 +136,9 @@ class OpenApi(Case):
                                                         "spend_limit": 5})["id"]
                 for priority in (9, 5, 0)]
         self.capped = runs[2]
+        self.generating = self.ok("POST", "/v1/evaluation/runs", {  # nobody here has its models
+            "container": "app", "evaluators": ["one"], "ground_truth": side,
+            "sample": {"type": "generate", "models": ["openai/gpt-4o"]}})["id"]
         worker = {"name": "w", "boot_id": "b", "protocol": 1, "sandbox": "full", "labels": ["language:lua"]}
         who = {"worker_id": self.ok("POST", "/v1/workers", worker, key=self.keys["worker"])["worker_id"], "boot_id": "b"}
         leases = self.ok("POST", "/v1/claims", {**who, "claim_id": "c", "max": 3}, key=self.keys["worker"])["leases"]
@@ -254,6 +257,8 @@ class OpenApi(Case):
             place, known = {}, None
             if JSON in operation.body and maker.random.random() < 0.4:
                 place, known = self.known(operation, maker.valid(operation.body[JSON]))
+            if operation.name == "get_worker_runs_run_generations" and maker.random.random() < 0.4:
+                place = {"run": self.generating}
             target = self.target(operation, maker, wild, place)
             headers = self.headers(operation, maker, wild)
             media, text, value = self.body(operation, maker, wild, known)
