@@ -160,8 +160,10 @@ TEST_CASE("Limits: a client that does not read its answer is let go", "[api][lim
       key + "\r\n\r\n");
   const auto end = Clock::now() + 20s;
   while (!peer.answered() && Clock::now() < end) std::this_thread::sleep_for(10ms);
-  while (open_connections(server) > 1 && Clock::now() < end) std::this_thread::sleep_for(10ms);
-  CHECK(open_connections(server) == 1);
+  // Seen once: the connection of the look before may still be counted at the next.
+  double open = open_connections(server);
+  for (; open > 1 && Clock::now() < end; open = open_connections(server)) std::this_thread::sleep_for(10ms);
+  CHECK(open == 1);
   const auto rest = peer.read_all();
   CHECK(rest.starts_with("HTTP/1.1 200"));
   CHECK(rest.size() < rows.size());
