@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import unittest
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -232,7 +231,6 @@ class LlamaCpp(Models):
         self.assertTrue(all(1 <= row["score"] <= 5 and row["metrics"]["weighted"] == 1 for row in scored), scored)
         self.assertTrue(any(row["score"] % 1 for row in scored), scored)
 
-    @unittest.expectedFailure  # 400 "top_logprobs requires logprobs to be set to true" is not taken for a complaint about it
     def test_scores_are_as_written_where_there_are_no_probabilities(self):
         self.serve()
         self.judged("responses/tiny", count=5, range=[1, 5], expected_score=True, inference={"max_tokens": 100})
