@@ -4,11 +4,11 @@
 
 #include "core/id.hpp"
 #include "daemon/llm/completion.hpp"
+#include "daemon/sources/lines.hpp"
 
 namespace assay::daemon {
 namespace {
 
-constexpr size_t kPageBytes = 32ULL << 20;
 constexpr size_t kLargestVariable = size_t{1} << 20;
 constexpr size_t kLargestText = size_t{1} << 20;  // as JSON it fits into a call to the API, whatever it holds
 
@@ -143,27 +143,13 @@ std::string generation_id(const Outcome& generated) {
 }
 
 Task<Result<StoredTexts>> read_texts(ApiClient& api, std::string run, int64_t from, int64_t to) {
-  ApiClient::Call call;
-  call.path = "/v1/worker/runs/" + run + "/generations?from=" + std::to_string(from) +
-              "&items=" + std::to_string(to - from);
-  call.accept = "application/jsonl";
-  std::string text;
-  bool too_large = false;
-  call.on_body = [&text, &too_large](std::string_view piece) {
-    if (text.size() + piece.size() > kPageBytes)
-      too_large = true;
-    else
-      text.append(piece);
-  };
-  const auto answer = co_await api.call(std::move(call));
-  if (!answer) co_return std::unexpected(answer.error());
-  if (!answer->ok()) co_return std::unexpected(answer->error());
-  if (too_large) co_return fail(ErrorKind::output_limit, "the page of texts is too large");
+  const auto lines =
+      co_await read_lines(api, "/v1/worker/runs/" + run + "/generations?from=" + std::to_string(from) +
+                                   "&items=" + std::to_string(to - from));
+  if (!lines) co_return std::unexpected(lines.error());
   StoredTexts texts;
-  for (size_t at = 0; at < text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
-    ASSAY_CO_OK(add_line(texts, std::string_view(text).substr(at, end - at)));
-    at = end + 1;
+  for (size_t i = 0; i < lines->size(); ++i) {
+    ASSAY_CO_OK(add_line(texts, lines->line(i)));
   }
   co_return texts;
 }

@@ -3,25 +3,14 @@
 #include <nlohmann/json.hpp>
 
 #include "core/json.hpp"
+#include "daemon/sources/lines.hpp"
 
 namespace assay::daemon {
 namespace {
 
-constexpr size_t kPageBytes = 32ULL << 20;
-
 /// What a side's columns hold in one row, as compact JSON.
 struct Selected {
   std::optional<std::string> input, output;
-};
-
-/// The rows of one page, in one text. By their places in it: views would not outlive a move of a short text.
-struct Page {
-  std::string text;
-  std::vector<std::pair<size_t, size_t>> lines;  ///< offset and size
-
-  std::string_view line(size_t i) const {
-    return std::string_view(text).substr(lines[i].first, lines[i].second);
-  }
 };
 
 std::string query_of(const Side& side, const std::optional<std::vector<int64_t>>& rows, const Lease& lease,
@@ -43,31 +32,11 @@ std::string query_of(const Side& side, const std::optional<std::vector<int64_t>>
   return query;
 }
 
-Task<Result<Page>> read_page(ApiClient& api, std::string path, size_t rows) {
-  ApiClient::Call call;
-  call.path = path;
-  call.accept = "application/jsonl";
-  Page page;
-  bool too_large = false;
-  call.on_body = [&page, &too_large](std::string_view piece) {
-    if (page.text.size() + piece.size() > kPageBytes)
-      too_large = true;
-    else
-      page.text.append(piece);
-  };
-  const auto answer = co_await api.call(std::move(call));
-  if (!answer) co_return std::unexpected(answer.error());
-  if (!answer->ok()) co_return std::unexpected(answer->error());
-  // A single row always fits; more than one may have to be asked for in smaller pages.
-  if (too_large) co_return fail(ErrorKind::output_limit, "the page of rows is too large");
-  for (size_t at = 0; at < page.text.size();) {
-    const size_t end = std::min(page.text.find('\n', at), page.text.size());
-    page.lines.emplace_back(at, end - at);
-    at = end + 1;
-  }
-  if (page.lines.size() != rows)
-    co_return fail(ErrorKind::transport, "the API sent " + std::to_string(page.lines.size()) + " rows of " +
-                                             path + " instead of " + std::to_string(rows));
+Task<Result<Lines>> read_page(ApiClient& api, std::string path, size_t rows) {
+  auto page = co_await read_lines(api, path);
+  if (page && page->size() != rows)
+    co_return fail(ErrorKind::transport, "the API sent " + std::to_string(page->size()) + " rows of " + path +
+                                             " instead of " + std::to_string(rows));
   co_return page;
 }
 
@@ -190,7 +159,7 @@ Task<Result<std::vector<Item>>> read_items(ApiClient& api, const RunSpec& spec, 
   };
   const std::string sample_path = path_of(spec.sample, lease.sample_rows);
   const std::string truth_path = path_of(spec.ground_truth, lease.ground_truth_rows);
-  Result<Page> sample, truth;
+  Result<Lines> sample, truth;
   if (!sample_path.empty()) {
     sample = co_await read_page(api, sample_path, count);
     if (!sample) co_return std::unexpected(sample.error());
@@ -200,8 +169,8 @@ Task<Result<std::vector<Item>>> read_items(ApiClient& api, const RunSpec& spec, 
     truth = co_await read_page(api, truth_path, count);
     if (!truth) co_return std::unexpected(truth.error());
   }
-  const auto row = [](const Page& page, size_t i) {
-    return page.lines.empty() ? std::string_view() : page.line(i);
+  const auto row = [](const Lines& page, size_t i) {
+    return page.size() == 0 ? std::string_view() : page.line(i);
   };
   ItemBuilder builder;
   std::vector<Item> items;

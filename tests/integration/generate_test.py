@@ -1,11 +1,10 @@
 """Sides that models generate: by `assay run` and through a server and workers, against a mock of a model's API."""
 import json
 import os
-import re
 import signal
 import urllib.request
 
-from harness import BIN, Case, main, wait_until
+from harness import Case, main, wait_until
 
 TRUTH = """
 [ground_truth]
@@ -72,9 +71,7 @@ class Generate(Case):
         self.environment = {**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache"), "HOME": str(self.folder)}
 
     def mock(self, rules=RULES):
-        path = self.write("rules.toml", f'keys = ["{KEY}"]\n' + rules)
-        server = self.start(BIN / "assay", "mock-llm", "--listen", "127.0.0.1:0", "--rules", path)
-        self.url = wait_until(lambda: re.search(r"http://127\.0\.0\.1:\d+", server.output()), "the mock answers").group()
+        self.url = self.mock_llm(f'keys = ["{KEY}"]\n' + rules)
         self.write("key", KEY + "\n").chmod(0o600)
         return self.write("models.toml", MODELS.format(url=self.url, key=self.folder / "key"))
 

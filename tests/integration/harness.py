@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -99,6 +100,11 @@ class Case(unittest.TestCase):
         path = self.folder / name
         path.write_text(text)
         return path
+
+    def mock_llm(self, rules):
+        """Starts the mock of a model's API with these rules; its address."""
+        server = self.start(BIN / "assay", "mock-llm", "--listen", "127.0.0.1:0", "--rules", self.write("rules.toml", rules))
+        return wait_until(lambda: re.search(r"http://127\.0\.0\.1:\d+", server.output()), "the mock answers").group()
 
     # An API of its own, on a Unix socket.
 

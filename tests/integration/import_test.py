@@ -5,7 +5,7 @@ import json
 import os
 import re
 
-from harness import BIN, Case, main, wait_until
+from harness import Case, main
 
 MODELS = """
 [providers.openai]
@@ -100,9 +100,7 @@ class Import(Case):
         return message.removeprefix(f"assay: {self.folder}/eval.json: ").rstrip("\n")
 
     def run_it(self, toml, code=0):
-        rules = self.write("rules.toml", RULES)
-        server = self.start(BIN / "assay", "mock-llm", "--listen", "127.0.0.1:0", "--rules", rules)
-        url = wait_until(lambda: re.search(r"http://127\.0\.0\.1:\d+", server.output()), "the mock answers").group()
+        url = self.mock_llm(RULES)
         models = self.write("models.toml", MODELS.format(url=url))
         out, err = self.assay("run", toml, "--models", models, "--json", "--ephemeral", "--output", self.folder / "out",
                               code=code, env={**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache"),

@@ -4,7 +4,7 @@ import os
 import re
 import urllib.request
 
-from harness import BIN, SOURCE, Case, UnixConnection, main, wait_until
+from harness import SOURCE, Case, UnixConnection, main, wait_until
 
 FILE = """
 name = "judged"
@@ -53,9 +53,7 @@ class Judge(Case):
         self.environment = {**os.environ, "XDG_CACHE_HOME": str(self.folder / "cache"), "HOME": str(self.folder)}
 
     def mock(self, rules=""):
-        path = self.write("rules.toml", f'keys = ["{KEY}"]\n' + rules)
-        server = self.start(BIN / "assay", "mock-llm", "--listen", "127.0.0.1:0", "--rules", path)
-        self.url = url = wait_until(lambda: re.search(r"http://127\.0\.0\.1:\d+", server.output()), "the mock answers").group()
+        self.url = url = self.mock_llm(f'keys = ["{KEY}"]\n' + rules)
         self.write("key", KEY + "\n").chmod(0o600)
         return self.write("models.toml", MODELS.format(url=url, key=self.folder / "key"))
 
